@@ -1,0 +1,1 @@
+"""Event-sourced storage for agent sessions."""

@@ -1,0 +1,172 @@
+"""Every error this project raises.
+
+All derive from `EventStoreError`. A message says what happened, with which values, and what to
+do. Values that programs need (expected and actual version, positions) are attributes as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EventStoreError(Exception):
+    """Base of every error of this project."""
+
+
+# -- opening and using a file ------------------------------------------------------------------
+
+
+class StoreError(EventStoreError):
+    """The file could not be opened, read or written."""
+
+
+class EngineTooOldError(StoreError):
+    """The SQLite library that `apsw` brings is older than 3.54, which has known defects."""
+
+
+class NotAStoreError(StoreError):
+    """The path holds something that is not a store of this project."""
+
+
+class NewerStoreError(StoreError):
+    """The file was written by a newer version of this project."""
+
+
+class StoreMissingError(StoreError):
+    """There is no file at the path, and creating one was not asked for."""
+
+
+class ReadOnlyStoreError(StoreError):
+    """A write was asked of a store that was opened, or lies, read-only."""
+
+
+class StoreBusyError(StoreError):
+    """Another process held the write lock for the whole time budget."""
+
+
+class DiskFullError(StoreError):
+    """The disk is full; the transaction was rolled back and nothing of it is stored."""
+
+
+class CorruptStoreError(StoreError):
+    """SQLite, or a check of ours on a row just read, found the file damaged."""
+
+
+class StoreClosedError(StoreError):
+    """The store was used after `close()`."""
+
+
+# -- appending ---------------------------------------------------------------------------------
+
+
+class AppendError(EventStoreError):
+    """An append was refused; nothing of it is stored."""
+
+
+class VersionConflictError(AppendError):
+    """The session is not at the version the caller expected."""
+
+    def __init__(self, session: str, expected: str, actual: int) -> None:
+        super().__init__(
+            f"session {session!r}: expected {expected}, but it is at version {actual}; "
+            "read the session again and retry"
+        )
+        self.session = session
+        self.expected = expected
+        self.actual = actual
+
+
+class PartialRetryError(AppendError):
+    """Some idempotency keys of one append are stored already and others are not."""
+
+    def __init__(self, session: str, present: Sequence[str], absent: Sequence[str]) -> None:
+        super().__init__(
+            f"session {session!r}: of the idempotency keys {list(present)} are stored already and "
+            f"{list(absent)} are not; a retry must carry exactly the keys of the first attempt"
+        )
+        self.present = tuple(present)
+        self.absent = tuple(absent)
+
+
+class KeyReusedError(AppendError):
+    """An idempotency key that is stored already came again with another event."""
+
+
+class AppendUnknownError(EventStoreError):
+    """The commit raised, so whether the events are stored is unknown.
+
+    Read the session again, or retry with the same idempotency keys: both settle the question.
+    """
+
+
+class NotJSONError(EventStoreError):
+    """A value cannot be stored as JSON without changing it."""
+
+
+class EventFormatError(EventStoreError):
+    """Stored facts or content do not have the shape of their event type."""
+
+
+class SchemaTooNewError(EventFormatError):
+    """An event of a known type carries a schema number that this version cannot read."""
+
+
+# -- session rules -----------------------------------------------------------------------------
+
+
+class RuleError(EventStoreError):
+    """A command broke a rule of the session; the message names the rule."""
+
+
+class UnknownSessionError(RuleError):
+    """No session has this id."""
+
+
+class AmbiguousSessionError(RuleError):
+    """Several sessions have an id with this prefix."""
+
+
+class SessionExistsError(RuleError):
+    """A session with this id exists and is not closed."""
+
+
+class SessionClosedError(RuleError):
+    """The session was closed; nothing can be written to it any more."""
+
+
+class SpawnDepthError(RuleError):
+    """A sub-session would be nested deeper than the limit."""
+
+
+class UnknownMessageError(RuleError):
+    """The session has no such message, or it is not active any more."""
+
+
+class InvalidRangeError(RuleError):
+    """A range of messages is inverted, empty or reaches outside the session."""
+
+
+class InvalidValueError(RuleError):
+    """An argument has a value that the rules do not allow."""
+
+
+# -- derived data ------------------------------------------------------------------------------
+
+
+class ProjectionError(EventStoreError):
+    """A projection could not apply an event, or is not registered as asked."""
+
+
+class ProjectionBehindError(ProjectionError):
+    """A projection has not reached the head of the log and cannot be caught up here."""
+
+
+# -- import ------------------------------------------------------------------------------------
+
+
+class ImportFailedError(EventStoreError):
+    """A file could not be imported at all (damaged records are reported, not raised)."""
+
+
+class UnknownFormatError(ImportFailedError):
+    """No importer recognises the file."""

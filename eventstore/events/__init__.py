@@ -1,0 +1,1 @@
+"""The catalogue of events and the one place where stored bytes become events."""

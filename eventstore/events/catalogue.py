@@ -1,0 +1,551 @@
+"""Every event that a session can have.
+
+An event is one immutable fact about one session. Its fields are its *facts*: numbers,
+enumerations, ids that software made, ranges; never text that a person or a model wrote. Its
+`content` holds that text; it is stored apart, can be erased, and is None once erased or withheld
+(or when the type has none). What the rules and the structural projections need is in the facts,
+so erasing content changes no state.
+
+`type` is the stored name, `schema` the number of the facts' shape (see `events.stored`), and
+`commutes` says that the order among other events of the session does not matter, so that a writer
+who expects an exact version is not disturbed by it.
+
+A message's number within its session is its `seq`. A run ``(first, length)`` stands for
+consecutive seqs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar, TypeAlias
+
+from msgspec import Struct
+
+#: ``(first, length)``: the seqs first … first + length - 1.
+Run: TypeAlias = tuple[int, int]
+
+
+class Kind(StrEnum):
+    """Whether a session is a conversation of its own or was spawned by one."""
+
+    ROOT = "root"
+    SUBAGENT = "subagent"
+
+
+class Lifecycle(StrEnum):
+    """What closing the parent does to a spawned session: detached ones live on."""
+
+    EPHEMERAL = "ephemeral"
+    LINKED = "linked"
+    DETACHED = "detached"
+
+
+# -- content -----------------------------------------------------------------------------------
+
+
+class Content(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The erasable part of an event.
+
+    `record` is what an importer keeps of the source record beside the named fields, so that the
+    record can be given back as it was (see `eventstore.importers.records`).
+    """
+
+    record: Any = None
+
+
+class SessionContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """The id the session was created with, and free metadata."""
+
+    session_id: str
+    metadata: dict[str, Any] | None = None
+
+
+class ReasonContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a session was ended or closed, in words."""
+
+    reason: str | None = None
+
+
+class TitleContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """The title."""
+
+    title: str
+
+
+class PromptContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """The system prompt."""
+
+    prompt: str
+
+
+class ConfigurationContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """The configuration that the session runs with from here on."""
+
+    configuration: dict[str, Any]
+
+
+class PendingContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Whatever the agent needs to take up the tool calls it left pending."""
+
+    payload: Any
+
+
+class ToolCall(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model's request to run a tool. `arguments` is kept as it came: an object or a text."""
+
+    id: str | None = None
+    name: str
+    arguments: Any = None
+
+
+class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message says.
+
+    `text` is plain text; a message of several typed parts has `parts` instead, each a JSON object
+    with a ``type``. `reasoning` is the model's thinking as text, `reasoning_items` the provider's
+    opaque items (signatures, encrypted blocks), `tool_name` the tool whose result this is.
+    """
+
+    text: str | None = None
+    parts: list[Any] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_name: str | None = None
+    reasoning: str | None = None
+    reasoning_items: list[Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ActivityContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """The free-form part of an activity: a path, a title, arguments, a correction's text."""
+
+    subject: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class ExportContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom an export was made for."""
+
+    recipient: str | None = None
+
+
+# -- events ------------------------------------------------------------------------------------
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of every event. `occurred_at` (µs since 1970) is the source's time of an imported one."""
+
+    type: ClassVar[str]
+    schema: ClassVar[int] = 1
+    commutes: ClassVar[bool] = False
+    content_type: ClassVar[type[Content] | None] = None
+
+    occurred_at: int | None = None
+    content: Any = None
+
+
+class SessionCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A session began. `parent` is the stream number of the session that spawned it."""
+
+    type = "session.created"
+    content_type = SessionContent
+
+    kind: Kind = Kind.ROOT
+    lifecycle: Lifecycle = Lifecycle.EPHEMERAL
+    depth: int = 0
+    parent: int | None = None
+    spawn_call_id: str | None = None
+    source: str | None = None
+    content: SessionContent | None = None
+
+
+class SessionForked(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A session began as a continuation of another one's past.
+
+    `origin` (stream number), `origin_version` and `origin_leaf` say of which; the rest is the
+    state taken over: the active messages by the origin's seqs, and the positions of the events
+    whose title, prompt, configuration and pending calls still hold. No body is copied.
+    """
+
+    type = "session.forked"
+    content_type = SessionContent
+
+    origin: int
+    origin_version: int
+    origin_leaf: str
+    next_seq: int = 1
+    active: tuple[Run, ...] = ()
+    kind: Kind = Kind.ROOT
+    lifecycle: Lifecycle = Lifecycle.EPHEMERAL
+    depth: int = 0
+    parent: int | None = None
+    source: str | None = None
+    round: int = 0
+    model: str | None = None
+    provider: str | None = None
+    open_calls: tuple[str, ...] = ()
+    title_position: int | None = None
+    prompt_position: int | None = None
+    configuration_position: int | None = None
+    pending_position: int | None = None
+    content: SessionContent | None = None
+
+
+class SessionEnded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The conversation ended; it can be reopened."""
+
+    type = "session.ended"
+    content_type = ReasonContent
+
+    content: ReasonContent | None = None
+
+
+class SessionReopened(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An ended or archived session is active again."""
+
+    type = "session.reopened"
+
+
+class SessionArchived(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session was put away; it keeps everything and can be reopened."""
+
+    type = "session.archived"
+
+
+class SessionReparented(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session has another parent, or none. Kind and depth stay."""
+
+    type = "session.reparented"
+
+    parent: int | None = None
+
+
+class SessionClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session is over for good; its id may be created again as the next incarnation.
+
+    `cascade_from` is the stream number of the ancestor whose closing closed this one.
+    """
+
+    type = "session.closed"
+    content_type = ReasonContent
+
+    cascade_from: int | None = None
+    content: ReasonContent | None = None
+
+
+class TitleSet(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session has a title, or (`cleared`) none any more."""
+
+    type = "title.set"
+    commutes = True
+    content_type = TitleContent
+
+    cleared: bool = False
+    content: TitleContent | None = None
+
+
+class PromptChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session has another system prompt, or (`cleared`) none any more."""
+
+    type = "prompt.changed"
+    content_type = PromptContent
+
+    cleared: bool = False
+    content: PromptContent | None = None
+
+
+class ModelChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session runs on another model."""
+
+    type = "model.changed"
+
+    model: str | None = None
+    provider: str | None = None
+
+
+class ConfigurationChanged(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session has another configuration, or (`cleared`) none any more."""
+
+    type = "configuration.changed"
+    content_type = ConfigurationContent
+
+    cleared: bool = False
+    content: ConfigurationContent | None = None
+
+
+class RoundAdvanced(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The agent's loop is in this round now."""
+
+    type = "round.advanced"
+
+    round: int
+
+
+class ToolCallsSuspended(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The agent stopped with tool calls pending, to be taken up later."""
+
+    type = "tool_calls.suspended"
+    content_type = PendingContent
+
+    call_ids: tuple[str, ...] = ()
+    content: PendingContent | None = None
+
+
+class ToolCallsSettled(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The pending tool calls were taken up or dropped."""
+
+    type = "tool_calls.settled"
+
+
+class MessageAppended(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A message joined the end of the conversation.
+
+    `call_ids` are the tool calls an assistant message makes; `call_id` is the one a tool message
+    answers and `failed` whether the tool reported an error. Messages of one provider response
+    share `response_id`. `tokens` counts the message alone.
+    """
+
+    type = "message.appended"
+    content_type = MessageContent
+
+    seq: int
+    role: str
+    round: int | None = None
+    tokens: int | None = None
+    finish_reason: str | None = None
+    call_ids: tuple[str, ...] = ()
+    call_id: str | None = None
+    failed: bool = False
+    response_id: str | None = None
+    model: str | None = None
+    content: MessageContent | None = None
+
+
+class ContextCompacted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A note (the message `seq`) took the place of the active messages in `runs`.
+
+    `from_seq` and `to_seq` are the first and last of them in active order; `tokens_before` and
+    `tokens_after` are the context's size as the caller counted it.
+    """
+
+    type = "context.compacted"
+    content_type = MessageContent
+
+    seq: int
+    from_seq: int
+    to_seq: int
+    runs: tuple[Run, ...]
+    count: int
+    role: str = "system"
+    round: int | None = None
+    tokens: int | None = None
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+    trigger: str | None = None
+    content: MessageContent | None = None
+
+
+class MessagesConsolidated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The active messages in `runs`, a prefix ending at `to_seq`, left the context without a note."""
+
+    type = "messages.consolidated"
+
+    to_seq: int
+    runs: tuple[Run, ...]
+    count: int
+
+
+class MessagesRetracted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The conversation was rewound: `from_seq` and all active messages after it are gone."""
+
+    type = "messages.retracted"
+
+    from_seq: int
+    runs: tuple[Run, ...]
+    count: int
+
+
+class MessagesCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Every message of the session is gone; seqs go on."""
+
+    type = "messages.cleared"
+
+    count: int
+
+
+class UsageRecorded(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens and cost of one model call; a later one with the same `key` corrects the earlier.
+
+    The counters are disjoint: `input` is uncached input, `cache_read` and `cache_write` the rest
+    of the input, `output` everything generated, of which `reasoning` is a part. `cost_nanos` is in
+    billionths of `currency`; `cost_source` says who computed it.
+    """
+
+    type = "usage.recorded"
+    commutes = True
+
+    key: str
+    round: int | None = None
+    model: str | None = None
+    provider: str | None = None
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cost_nanos: int | None = None
+    currency: str | None = None
+    cost_source: str | None = None
+
+
+class Activity(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what an agent did beside the conversation."""
+
+    commutes = True
+    content_type = ActivityContent
+
+    content: ActivityContent | None = None
+
+
+class ToolCalled(Activity, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool ran. Durations in µs."""
+
+    type = "tool.called"
+
+    call_id: str | None = None
+    status: str | None = None
+    duration: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+
+
+class FileTouched(Activity, frozen=True, kw_only=True, omit_defaults=True):
+    """A file was read, written, moved or deleted (`operation`)."""
+
+    type = "file.touched"
+
+    operation: str | None = None
+
+
+class IssueMoved(Activity, frozen=True, kw_only=True, omit_defaults=True):
+    """An issue went from one state to another."""
+
+    type = "issue.moved"
+
+    from_state: str | None = None
+    to_state: str | None = None
+
+
+class LoopMoved(Activity, frozen=True, kw_only=True, omit_defaults=True):
+    """A loop entered a state by a transition."""
+
+    type = "loop.moved"
+
+    state: str | None = None
+    transition: str | None = None
+    retries: int | None = None
+
+
+class UserCorrected(Activity, frozen=True, kw_only=True, omit_defaults=True):
+    """A person corrected the agent."""
+
+    type = "user.corrected"
+
+
+class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The content of the events at `positions` (runs of positions) was erased.
+
+    `scope` is ``event`` or ``session``; in the latter case the session id went as well. `by` and
+    `reason` are short, and must not contain what was erased: this event is never erased.
+    """
+
+    type = "content.erased"
+    commutes = True
+
+    positions: tuple[Run, ...]
+    scope: str = "event"
+    by: str | None = None
+    reason: str | None = None
+
+
+class ExportCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An export of this session was made, up to `to_version`."""
+
+    type = "export.created"
+    commutes = True
+    content_type = ExportContent
+
+    format: str
+    to_version: int
+    content: ExportContent | None = None
+
+
+class RecordImported(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """A source record that is no message, kept whole in its content's `record`.
+
+    `format` names the importer and `kind` the record's own type; a `damaged` one is kept raw.
+    """
+
+    type = "record.imported"
+    commutes = True
+    content_type = Content
+
+    format: str
+    kind: str | None = None
+    damaged: bool = False
+    content: Content | None = None
+
+
+class CustomEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of the application's own; `name` is its type, ``x.<namespace>.<name>``.
+
+    `data` is stored as facts and can never be erased: numbers and software-made ids only. What a
+    person or model wrote goes into `content`, any JSON value. `commuting` is the application's
+    word that the order among other events of the session does not matter.
+    """
+
+    name: str
+    data: dict[str, Any] = {}
+    commuting: bool = False
+    content: Any = None
+
+
+class UnknownEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """An event of a type or schema number that this version does not know, shown raw."""
+
+    name: str
+    number: int
+    facts: dict[str, Any]
+    content: Any = None
+
+
+CATALOGUE: tuple[type[Event], ...] = (
+    SessionCreated,
+    SessionForked,
+    SessionEnded,
+    SessionReopened,
+    SessionArchived,
+    SessionReparented,
+    SessionClosed,
+    TitleSet,
+    PromptChanged,
+    ModelChanged,
+    ConfigurationChanged,
+    RoundAdvanced,
+    ToolCallsSuspended,
+    ToolCallsSettled,
+    MessageAppended,
+    ContextCompacted,
+    MessagesConsolidated,
+    MessagesRetracted,
+    MessagesCleared,
+    UsageRecorded,
+    ToolCalled,
+    FileTouched,
+    IssueMoved,
+    LoopMoved,
+    UserCorrected,
+    ContentErased,
+    ExportCreated,
+    RecordImported,
+)

@@ -1,0 +1,144 @@
+"""Events to stored bytes and back: the only place that knows both.
+
+An event is stored as its type's name, its schema number, its facts as JSON and its content as
+JSON. `read` is the one point where stored bytes become events: older schemas are upcast there,
+and what this version does not know comes back as an `UnknownEvent`, raw and never dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import force_setattr, replace
+
+from eventstore import codec
+from eventstore.errors import EventFormatError, InvalidValueError, SchemaTooNewError
+from eventstore.events.catalogue import CATALOGUE, Content, CustomEvent, Event, UnknownEvent
+from eventstore.events.upcasting import upcast
+
+#: A custom event's type: ASCII, at most 64 characters, in the ``x.`` namespace.
+CUSTOM_NAME = re.compile(r"x(\.[a-z0-9_-]+){2,}", re.ASCII)
+NAME_MAX = 64
+
+CLASSES: dict[str, type[Event]] = {cls.type: cls for cls in CATALOGUE}
+
+_facts_decoders = {cls.type: msgspec.json.Decoder(cls) for cls in CATALOGUE}
+_content_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    cls.type: msgspec.json.Decoder(cls.content_type)
+    for cls in CATALOGUE
+    if cls.content_type is not None
+}
+
+
+class StoredForm(NamedTuple):
+    """What the log writes of an event; `body` is None when the event has no content."""
+
+    name: str
+    schema: int
+    facts: bytes
+    body: bytes | None
+    commutes: bool
+
+
+def store(event: Event) -> StoredForm:
+    """The bytes of an event.
+
+    Raises `NotJSONError` when a value has no JSON form and `InvalidValueError` for a custom name
+    outside its namespace or an event that cannot be appended.
+    """
+    content = event.content
+    body = None if content is None else codec.encode(content)
+    bare = event if content is None else replace(event, content=None)
+    if type(event) is CustomEvent:
+        return _store_custom(event, body)
+    if type(event) is UnknownEvent:
+        raise InvalidValueError(f"an event of unknown type {event.name!r} cannot be appended")
+    return StoredForm(event.type, event.schema, codec.encode(bare), body, event.commutes)
+
+
+def _store_custom(event: CustomEvent, body: bytes | None) -> StoredForm:
+    if len(event.name) > NAME_MAX or not CUSTOM_NAME.fullmatch(event.name):
+        raise InvalidValueError(
+            f"a custom event's name is x.<namespace>.<name> in lower case, at most {NAME_MAX} "
+            f"characters, not {event.name!r}"
+        )
+    codec.require_json(event.data, "data")
+    codec.require_json(event.content, "content")
+    facts: dict[str, Any] = {"data": event.data, "commuting": event.commuting}
+    if event.occurred_at is not None:
+        facts["occurred_at"] = event.occurred_at
+    return StoredForm(event.name, event.schema, codec.encode(facts), body, event.commuting)
+
+
+def read(name: str, schema: int, facts: bytes, content: Any = None) -> Event:
+    """The event with these stored facts and this (already decoded) content.
+
+    Raises `EventFormatError` when the facts do not fit their type.
+    """
+    decoder = _facts_decoders.get(name)
+    if decoder is None or schema > CLASSES[name].schema:
+        return _read_foreign(name, schema, facts, content)
+    if schema < CLASSES[name].schema:
+        event = codec.convert(upcast(name, schema, codec.decode(facts)), CLASSES[name])
+    else:
+        event = codec.decode_as(facts, decoder)
+    if content is not None:
+        force_setattr(event, "content", content)
+    return event
+
+
+def _read_foreign(name: str, schema: int, facts: bytes, content: Any) -> Event:
+    value = codec.decode(facts)
+    if not isinstance(value, dict):
+        raise EventFormatError(f"the facts of {name!r} are no JSON object: {value!r}")
+    if CUSTOM_NAME.fullmatch(name) and schema == 1:
+        return CustomEvent(
+            name=name,
+            data=value.get("data", {}),
+            commuting=value.get("commuting", False),
+            occurred_at=value.get("occurred_at"),
+            content=content,
+        )
+    return UnknownEvent(name=name, number=schema, facts=value, content=content)
+
+
+def read_content(name: str, schema: int, body: bytes) -> Any:
+    """The content in `body`, typed where this version knows the type."""
+    decoder = _content_decoders.get(name)
+    if decoder is None or schema > CLASSES[name].schema:
+        return codec.decode(body)
+    return codec.decode_as(body, decoder)
+
+
+def type_content(name: str, schema: int, value: Any) -> Any:
+    """Give content that was decoded as plain JSON the type it has in the catalogue."""
+    cls = CLASSES.get(name)
+    if cls is None or cls.content_type is None or schema > cls.schema:
+        return value
+    content: Content = codec.convert(value, cls.content_type)
+    return content
+
+
+def name_of(event: Event) -> str:
+    """The stored type name of an event."""
+    if isinstance(event, CustomEvent | UnknownEvent):
+        return event.name
+    return event.type
+
+
+def commutes(event: Event) -> bool:
+    """Whether the order of this event among others of its session does not matter."""
+    if isinstance(event, CustomEvent):
+        return event.commuting
+    return event.commutes
+
+
+def require_known(event: Event) -> None:
+    """Raise `SchemaTooNewError` for a known type in a schema that this version cannot read."""
+    if isinstance(event, UnknownEvent) and event.name in CLASSES:
+        raise SchemaTooNewError(
+            f"{event.name} has schema {event.number}, this version reads up to "
+            f"{CLASSES[event.name].schema}; update agent-eventstore"
+        )

@@ -1,0 +1,1 @@
+"""The append-only log: its port, its entry format, and its SQLite implementation."""

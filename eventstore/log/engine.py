@@ -1,0 +1,174 @@
+"""Connections to the SQLite file: how they are opened, tuned, and how their errors are named.
+
+`apsw` is the only SQLite library that may touch the file in this process: a second one would
+cancel its locks (closing any descriptor of a file drops all POSIX locks the process has on it).
+For the same reason nothing here opens the database file itself once it exists.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+
+import apsw
+
+from eventstore.errors import (
+    CorruptStoreError,
+    DiskFullError,
+    EngineTooOldError,
+    EventStoreError,
+    NotAStoreError,
+    ReadOnlyStoreError,
+    StoreBusyError,
+    StoreError,
+    StoreMissingError,
+)
+
+MEMORY = ":memory:"
+
+#: 3.51.2 and older lose data when a WAL is reset; FTS5 has memory errors below 3.54.
+SQLITE_MIN = (3, 54, 0)
+
+#: How long a writer waits for other processes before it gives up, in seconds.
+BUSY_SECONDS = 30.0
+
+
+class Durability(StrEnum):
+    """What "acknowledged" promises.
+
+    `FULL`: the event survives power loss. `NORMAL`: it survives a crash of the process; the last
+    moments before a power loss may be gone, never damaged.
+    """
+
+    FULL = "full"
+    NORMAL = "normal"
+
+
+_SYNCHRONOUS = {Durability.FULL: "FULL", Durability.NORMAL: "NORMAL"}
+
+
+def check_engine() -> None:
+    """Raise `EngineTooOldError` unless apsw brings a SQLite of at least `SQLITE_MIN`."""
+    found = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if found < SQLITE_MIN:
+        wanted = ".".join(map(str, SQLITE_MIN))
+        raise EngineTooOldError(
+            f"apsw brings SQLite {apsw.sqlite_lib_version()}, at least {wanted} is needed: "
+            "install apsw >= 3.54"
+        )
+
+
+def create_file(path: Path) -> bool:
+    """Create an empty file that only its owner can read; False when one exists already.
+
+    SQLite gives the ``-wal`` and ``-shm`` files the permissions of the database file.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot create the store {path}: {error.strerror}") from error
+    return True
+
+
+def connect(path: str, durability: Durability, *, readonly: bool) -> apsw.Connection:
+    """Open a connection with every setting given explicitly."""
+    if readonly:
+        flags = apsw.SQLITE_OPEN_READONLY
+    else:
+        flags = apsw.SQLITE_OPEN_READWRITE
+    if path == MEMORY:
+        flags |= apsw.SQLITE_OPEN_MEMORY
+    with translated(path):
+        connection = apsw.Connection(path, flags=flags)
+        try:
+            _tune(connection, durability)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _tune(connection: apsw.Connection, durability: Durability) -> None:
+    connection.set_busy_timeout(5000)
+    for pragma in (
+        f"synchronous = {_SYNCHRONOUS[durability]}",
+        "temp_store = MEMORY",
+        "secure_delete = ON",
+        "cache_size = -16000",
+        "mmap_size = 0",
+        "journal_size_limit = 67108864",
+        "wal_autocheckpoint = 1000",
+        "foreign_keys = OFF",
+        "trusted_schema = OFF",
+        "recursive_triggers = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) -> None:
+    """Take the write lock; waits for other processes with jitter, at most `seconds`.
+
+    Jitter shares the lock fairly between processes; SQLite's own busy handler starves some.
+    Raises `StoreBusyError` when the time is up.
+    """
+    deadline = time.monotonic() + seconds
+    connection.set_busy_timeout(0)
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except apsw.BusyError as error:
+                if time.monotonic() >= deadline:
+                    raise StoreBusyError(
+                        f"another process held the write lock of {connection.filename} for "
+                        f"{seconds:g} s; retry, or find the process that keeps a transaction open"
+                    ) from error
+                time.sleep(random.uniform(0.001, 0.02))
+    finally:
+        connection.set_busy_timeout(5000)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn apsw's errors into this project's."""
+    try:
+        yield
+    except apsw.Error as error:
+        raise translate(error, path) from error
+    except UnicodeDecodeError as error:
+        raise CorruptStoreError(f"{path} holds text that is not UTF-8: {error}") from error
+
+
+def translate(error: apsw.Error, path: str) -> EventStoreError:
+    """This project's error for an error of apsw's."""
+    match error:
+        case apsw.BusyError() | apsw.LockedError():
+            return StoreBusyError(f"{path} is locked by another process: {error}; retry")
+        case apsw.FullError():
+            return DiskFullError(f"the disk is full, nothing was written to {path}")
+        case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
+            return ReadOnlyStoreError(f"{path} cannot be written: {error}")
+        case apsw.NotADBError():
+            return NotAStoreError(f"{path} is not a SQLite database")
+        case apsw.CorruptError():
+            return CorruptStoreError(f"{path} is damaged ({error}); run `eventstore verify`")
+        case apsw.CantOpenError():
+            return StoreError(f"{path} cannot be opened: {error}")
+        case _:
+            return StoreError(f"{path}: {type(error).__name__}: {error}")
+
+
+def check_path(path: Path, *, create: bool) -> None:
+    """Refuse what cannot be a store before SQLite sees it."""
+    if path.is_dir():
+        raise NotAStoreError(f"{path} is a directory; give the path of a file in it")
+    if not path.exists() and not create:
+        raise StoreMissingError(f"there is no store at {path}")

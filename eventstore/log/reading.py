@@ -1,0 +1,139 @@
+"""Rows of the log to events. This module alone fixes the order of the columns it selects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import apsw
+
+from eventstore.errors import CorruptStoreError, EventFormatError
+from eventstore.events import stored
+from eventstore.log import blobs
+from eventstore.log.entry import ZEROS
+from eventstore.log.port import Head, Recorded, StreamHead
+
+_COLUMNS = (
+    "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
+    "e.idempotency_key, e.commitment, e.leaf"
+)
+_EVENTS = f"SELECT {_COLUMNS}, NULL FROM events AS e"  # noqa: S608
+_EVENTS_WITH_CONTENT = (
+    f"SELECT {_COLUMNS}, c.body FROM events AS e "  # noqa: S608
+    "LEFT JOIN contents AS c ON c.position = e.position"
+)
+_OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"
+_OF_LOG = " WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
+
+_BLOB = "SELECT body FROM blobs WHERE digest = ?"
+_HEAD = "SELECT position, leaf FROM events ORDER BY position DESC LIMIT 1"
+_STREAM_COLUMNS = "SELECT id, session_id, incarnation, uid FROM streams"
+_STREAM_BY_ID = _STREAM_COLUMNS + " WHERE id = ?"
+_NEWEST_STREAM = _STREAM_COLUMNS + " WHERE session_id = ? ORDER BY incarnation DESC LIMIT 1"
+_STREAM_INCARNATION = _STREAM_COLUMNS + " WHERE session_id = ? AND incarnation = ?"
+_STREAMS_LIKE = (
+    _STREAM_COLUMNS + " WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id, incarnation"
+)
+_STREAM_HEAD = "SELECT version, leaf FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1"
+
+_MAX = (1 << 63) - 1
+
+#: Events fetched by one statement: a read never keeps a statement open while the caller works,
+#: because an open read holds back the recycling of the write-ahead log.
+PAGE = 500
+
+
+def row_to_recorded(row: Sequence[Any], fetch: Callable[[bytes], bytes | None]) -> Recorded:
+    """The event in a row of `_COLUMNS` and body."""
+    position, stream, version, name, schema, recorded_at, actor, facts, key, commitment, leaf, body = row
+    try:
+        content = (
+            None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
+        )
+        event = stored.read(name, schema, facts.encode(), content)
+    except (EventFormatError, CorruptStoreError) as error:
+        raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
+    return Recorded(position, stream, version, recorded_at, actor, event, key, commitment, leaf)
+
+
+def blob_fetcher(connection: apsw.Connection) -> Callable[[bytes], bytes | None]:
+    """A function that reads a blob through this connection."""
+
+    def fetch(digest: bytes) -> bytes | None:
+        body = connection.execute(_BLOB, (digest,)).get
+        return body if isinstance(body, bytes) else None
+
+    return fetch
+
+
+def page_of_stream(
+    connection: apsw.Connection, stream: int, after: int, upto: int | None, content: bool, size: int
+) -> list[Recorded]:
+    """At most `size` events of a stream, versions after … upto."""
+    sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_STREAM
+    return _fetch(connection, sql, (stream, after, _MAX if upto is None else upto, size))
+
+
+def page_of_log(
+    connection: apsw.Connection, after: int, upto: int | None, content: bool, size: int
+) -> list[Recorded]:
+    """At most `size` events of the log, positions after … upto."""
+    sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_LOG
+    return _fetch(connection, sql, (after, _MAX if upto is None else upto, size))
+
+
+def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> list[Recorded]:
+    """The events of a stream that were appended under these idempotency keys."""
+    marks = ",".join("?" * len(keys))
+    sql = f"{_EVENTS_WITH_CONTENT} WHERE e.stream = ? AND e.idempotency_key IN ({marks})"  # noqa: S608
+    return _fetch(connection, sql, (stream, *keys))
+
+
+def _fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Recorded]:
+    fetch = blob_fetcher(connection)
+    return [row_to_recorded(row, fetch) for row in connection.execute(sql, values).fetchall()]
+
+
+def pages(read: Callable[[int, int], list[Recorded]], mark: int, of_stream: bool) -> Iterator[Recorded]:
+    """Chain pages: `read(after, size)` gives the next ones after a version or position."""
+    while True:
+        page = read(mark, PAGE)
+        yield from page
+        if len(page) < PAGE:
+            return
+        mark = page[-1].version if of_stream else page[-1].position
+
+
+def head_of(connection: apsw.Connection) -> Head:
+    """The end of the log."""
+    row = connection.execute(_HEAD).fetchone()
+    return Head(0, ZEROS) if row is None else Head(*row)
+
+
+def stream_head(
+    connection: apsw.Connection, session_id: str, incarnation: int | None = None
+) -> StreamHead | None:
+    """The stream of a session id, the newest incarnation unless told."""
+    if incarnation is None:
+        row = connection.execute(_NEWEST_STREAM, (session_id,)).fetchone()
+    else:
+        row = connection.execute(_STREAM_INCARNATION, (session_id, incarnation)).fetchone()
+    return None if row is None else _with_version(connection, row)
+
+
+def stream_by_id(connection: apsw.Connection, stream: int) -> StreamHead | None:
+    """The stream with this number."""
+    row = connection.execute(_STREAM_BY_ID, (stream,)).fetchone()
+    return None if row is None else _with_version(connection, row)
+
+
+def streams_with_prefix(connection: apsw.Connection, prefix: str) -> list[StreamHead]:
+    """Every stream whose session id starts with `prefix`."""
+    rows = connection.execute(_STREAMS_LIKE, (prefix, prefix + "\U0010ffff")).fetchall()
+    return [_with_version(connection, row) for row in rows]
+
+
+def _with_version(connection: apsw.Connection, row: Sequence[Any]) -> StreamHead:
+    last = connection.execute(_STREAM_HEAD, (row[0],)).fetchone()
+    version, leaf = (0, ZEROS) if last is None else last
+    return StreamHead(row[0], row[1], row[2], row[3], version, leaf, -1)

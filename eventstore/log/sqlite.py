@@ -1,0 +1,347 @@
+"""The log in one SQLite file.
+
+Writes go through one connection and the group commit; reads have connections of their own and
+never wait for a writer. Every write transaction is IMMEDIATE, so positions are last + 1 and never
+leave a gap, whatever number of processes writes the file.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from eventstore.errors import (
+    AppendError,
+    AppendUnknownError,
+    EventStoreError,
+    ReadOnlyStoreError,
+    StoreClosedError,
+)
+from eventstore.log import engine, reading, schema
+from eventstore.log.engine import MEMORY, Durability
+from eventstore.log.group import GroupCommit, Member
+from eventstore.log.port import Head, Recorded, StreamHead
+from eventstore.log.transaction import Inline, SqliteTransaction
+
+T = TypeVar("T")
+
+#: Entries kept beside the log (stream heads, folded states) before they are dropped wholesale.
+CACHE_MAX = 20_000
+
+
+def now_us() -> int:
+    """The time in µs since 1970, as the machine tells it."""
+    return time.time_ns() // 1000
+
+
+class SqliteLog:
+    """An append-only log in a SQLite file; see `eventstore.log.port.Log`."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        durability: Durability = Durability.FULL,
+        readonly: bool = False,
+        create: bool = True,
+        clock: Callable[[], int] = now_us,
+        inline: Inline | None = None,
+        busy_seconds: float = engine.BUSY_SECONDS,
+    ) -> None:
+        engine.check_engine()
+        self.path = str(path) if str(path) == MEMORY else str(Path(path).expanduser())
+        self.readonly = readonly
+        self.durability = durability
+        self.inline = inline
+        self._clock = clock
+        self._busy_seconds = busy_seconds
+        self._closed = False
+        self._cache: dict[Hashable, Any] = {}
+        self._known: Head | None = None
+        self._readers: list[apsw.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._memory_lock = threading.RLock() if self.path == MEMORY else None
+        self._group = GroupCommit(self._run)
+        self._writer = self._open(create)
+
+    def _open(self, create: bool) -> apsw.Connection:
+        created = False
+        if self.path != MEMORY:
+            file = Path(self.path)
+            engine.check_path(file, create=create and not self.readonly)
+            if create and not self.readonly:
+                created = engine.create_file(file)
+        try:
+            connection = engine.connect(self.path, self.durability, readonly=self.readonly)
+            with engine.translated(self.path):
+                if self.readonly:
+                    schema.require_current(connection, self.path)
+                else:
+                    schema.prepare(connection, self.path)
+        except BaseException:
+            if created:
+                Path(self.path).unlink(missing_ok=True)
+            raise
+        return connection
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def transact(
+        self,
+        work: Callable[[SqliteTransaction], T],
+        *,
+        exclusive: bool = False,
+        full: bool = False,
+    ) -> T:
+        """Run `work` in a write transaction and return its result after the commit.
+
+        Works of several threads may share one commit. An `exclusive` one runs alone and may flush
+        and use the connection; `full` commits durably whatever the store's durability.
+
+        Raises what `work` raises, `AppendUnknownError` when the commit itself failed, and a
+        `StoreError` when nothing could be written.
+        """
+        self._check_open()
+        if self.readonly:
+            raise ReadOnlyStoreError(f"{self.path} was opened read-only")
+        return self._group.submit(work, exclusive=exclusive, full=full)
+
+    def _run(self, take: Callable[[], list[Member[Any]]]) -> None:
+        if self._memory_lock is not None:
+            with self._memory_lock:
+                self._run_group(take)
+        else:
+            self._run_group(take)
+
+    def _run_group(self, take: Callable[[], list[Member[Any]]]) -> None:
+        """Run one group in one transaction and give every member its outcome."""
+        connection = self._writer
+        try:
+            self._check_open()
+            engine.begin_immediate(connection, self._busy_seconds)
+        except (EventStoreError, apsw.Error) as error:
+            _fail(take(), self._translated(error))
+            return
+        except BaseException:
+            _fail(take(), AppendError("interrupted before anything was written; retry"))
+            raise
+        members = take()
+        if members[0].full:
+            members_full = self._restart_full(members)
+            if not members_full:
+                return
+        committing = False
+        try:
+            transaction = self._begin(connection)
+            for member in members:
+                _work(member, transaction, self._translated)
+            if any(member.error is None for member in members):
+                transaction.flush()
+            committing = True
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if not isinstance(error, apsw.Error) and committing and not connection.in_transaction:
+                self._publish(transaction)  # an interrupt that arrived after the commit
+            else:
+                self._abandon(members, error, committing)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            self._publish(transaction)
+        finally:
+            if members[0].full:
+                self._set_synchronous(self.durability)
+
+    def _restart_full(self, members: list[Member[Any]]) -> bool:
+        """Begin anew with a durable commit: the setting cannot change inside a transaction."""
+        try:
+            self._writer.execute("ROLLBACK")
+            self._set_synchronous(Durability.FULL)
+            engine.begin_immediate(self._writer, self._busy_seconds)
+        except (EventStoreError, apsw.Error) as error:
+            _fail(members, self._translated(error))
+            return False
+        return True
+
+    def _set_synchronous(self, durability: Durability) -> None:
+        self._writer.execute(f"PRAGMA synchronous = {durability.name}").fetchall()
+
+    def _begin(self, connection: apsw.Connection) -> SqliteTransaction:
+        head = reading.head_of(connection)
+        if head != self._known or len(self._cache) > CACHE_MAX:
+            # Another process wrote (or lost) events: what is known of streams may be old.
+            self._cache.clear()
+            self._known = head
+        return SqliteTransaction(connection, head, self._cache, self._clock, self.inline)
+
+    def _publish(self, transaction: SqliteTransaction) -> None:
+        self._known = transaction.head
+        self._cache.update(
+            item for item in transaction.overlay.items() if item[0][0] != "key"  # type: ignore[index]
+        )
+
+    def _abandon(
+        self, members: list[Member[Any]], error: BaseException, committing: bool
+    ) -> None:
+        """After an error that ended the transaction: forget, roll back, tell every member."""
+        self._cache.clear()
+        self._known = None
+        if self._writer.in_transaction:
+            try:
+                self._writer.execute("ROLLBACK")
+            except apsw.Error as rollback_error:
+                error.add_note(f"the rollback failed too: {rollback_error}")
+        if committing and isinstance(error, apsw.Error):
+            outcome: BaseException = AppendUnknownError(
+                f"the commit to {self.path} failed ({error}), so it is unknown whether the events "
+                "are stored; read the session again, or retry with the same idempotency keys"
+            )
+        elif isinstance(error, Exception):
+            outcome = self._translated(error)
+        else:
+            outcome = AppendError("interrupted before the commit, nothing was stored; retry")
+        outcome.__cause__ = error if outcome is not error else None
+        _fail(members, outcome)
+
+    def _translated(self, error: BaseException) -> BaseException:
+        if isinstance(error, apsw.Error):
+            return engine.translate(error, self.path)
+        return error
+
+    # -- reading ---------------------------------------------------------------------------
+
+    @contextmanager
+    def reader(self) -> Iterator[apsw.Connection]:
+        """A connection for reading, nobody else's until the block ends."""
+        self._check_open()
+        if self._memory_lock is not None:
+            with self._memory_lock, engine.translated(self.path):
+                yield self._writer
+            return
+        with self._readers_lock:
+            connection = self._readers.pop() if self._readers else None
+        if connection is None:
+            connection = engine.connect(self.path, self.durability, readonly=self.readonly)
+        try:
+            with engine.translated(self.path):
+                yield connection
+        finally:
+            with self._readers_lock:
+                if self._closed:
+                    connection.close()
+                else:
+                    self._readers.append(connection)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[apsw.Connection]:
+        """A reading connection on which all statements see the same state of the file.
+
+        Keep it short: an open snapshot holds back the recycling of the write-ahead log.
+        """
+        with self.reader() as connection:
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def head(self) -> Head:
+        """The end of the log."""
+        with self.reader() as connection:
+            return reading.head_of(connection)
+
+    def stream(self, session_id: str, incarnation: int | None = None) -> StreamHead | None:
+        """The stream of a session id: the newest incarnation unless told."""
+        with self.reader() as connection:
+            return reading.stream_head(connection, session_id, incarnation)
+
+    def stream_by_id(self, stream: int) -> StreamHead | None:
+        """The stream with this number."""
+        with self.reader() as connection:
+            return reading.stream_by_id(connection, stream)
+
+    def streams_with_prefix(self, prefix: str) -> list[StreamHead]:
+        """Every stream whose session id starts with `prefix`."""
+        with self.reader() as connection:
+            return reading.streams_with_prefix(connection, prefix)
+
+    def read_stream(
+        self, stream: int, *, after: int = 0, upto: int | None = None, content: bool = False
+    ) -> Iterator[Recorded]:
+        """The events of one session in order, versions after … upto."""
+
+        def read(mark: int, size: int) -> list[Recorded]:
+            with self.reader() as connection:
+                return reading.page_of_stream(connection, stream, mark, upto, content, size)
+
+        return reading.pages(read, after, of_stream=True)
+
+    def read_all(
+        self, *, after: int = 0, upto: int | None = None, content: bool = False
+    ) -> Iterator[Recorded]:
+        """All events in order, positions after … upto."""
+
+        def read(mark: int, size: int) -> list[Recorded]:
+            with self.reader() as connection:
+                return reading.page_of_log(connection, mark, upto, content, size)
+
+        return reading.pages(read, after, of_stream=False)
+
+    def recall(self, key: Hashable) -> Any:
+        """What a committed transaction remembered under this key, or None."""
+        return self._cache.get(key)
+
+    # -- closing ---------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosedError(f"the store {self.path} was closed")
+
+    def close(self) -> None:
+        """Close every connection; harmless when closed already. Running reads finish first."""
+        if self._closed:
+            return
+        if self.readonly:
+            self._closed = True
+        else:
+            self._group.submit(self._mark_closed, exclusive=True)
+        with self._readers_lock:
+            for connection in self._readers:
+                connection.close()
+            self._readers.clear()
+        self._writer.close()
+
+    def _mark_closed(self, _: SqliteTransaction) -> None:
+        self._closed = True
+
+
+def _work(
+    member: Member[Any],
+    transaction: SqliteTransaction,
+    translated: Callable[[BaseException], BaseException],
+) -> None:
+    """Run one member; when it fails, it fails alone."""
+    mark = transaction.mark()
+    try:
+        member.result = member.work(transaction)
+    except Exception as error:
+        if transaction.changed:
+            raise
+        transaction.undo_to(mark)
+        member.error = translated(error)
+
+
+def _fail(members: list[Member[Any]], error: BaseException) -> None:
+    for member in members:
+        if member.error is None:
+            member.error = error

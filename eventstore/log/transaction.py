@@ -1,0 +1,313 @@
+"""A transaction of the SQLite log: what its members want written, buffered until the commit.
+
+Works only read and decide while they run; their events get positions, versions and leaves at once
+but are written together when the transaction is flushed. A work that fails is therefore undone by
+forgetting what it buffered: no savepoint is needed and its neighbours are not disturbed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import apsw
+
+from eventstore.errors import KeyReusedError, PartialRetryError, VersionConflictError
+from eventstore.events import stored
+from eventstore.log import blobs, reading
+from eventstore.log.entry import SALT_BYTES, UID_BYTES, ZEROS, commitment_of, leaf_of
+from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, StreamHead
+
+#: Writes derived rows for events that are being appended: ``(connection, events, head before)``.
+Inline = Callable[[apsw.Connection, list[Recorded], Head], None]
+
+_INSERT_STREAM = "INSERT INTO streams (id, session_id, incarnation, uid) VALUES (?, ?, ?, ?)"
+_INSERT_EVENT = (
+    "INSERT INTO events (position, stream, version, type, schema, recorded_at, actor, facts, "
+    "idempotency_key, commitment, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, ?)"
+_INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
+_INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
+_LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
+
+_SALTS = 64
+
+
+class SqliteTransaction:
+    """One write transaction; the works of a group share it, one after the other."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        head: Head,
+        cache: dict[Hashable, Any],
+        clock: Callable[[], int],
+        inline: Inline | None,
+    ) -> None:
+        self.connection = connection
+        self._written = head
+        self._position = head.position
+        self._cache = cache
+        self._clock = clock
+        self._inline = inline
+        self.overlay: dict[Hashable, Any] = {}
+        self._undo: list[tuple[Hashable, Any]] = []
+        self._recorded: list[Recorded] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._content_rows: list[tuple[Any, ...]] = []
+        self._stream_rows: list[tuple[Any, ...]] = []
+        self._blob_rows: list[tuple[bytes, bytes, int]] = []
+        self._salts = b""
+        self.changed = False
+
+    # -- streams ---------------------------------------------------------------------------
+
+    def stream(self, session_id: str) -> StreamHead | None:
+        """The newest stream with this session id."""
+        number = self.recall(("session", session_id))
+        if number is not None:
+            return self.stream_by_id(number)
+        head = reading.stream_head(self.connection, session_id)
+        if head is not None:
+            self._keep(head)
+        return head
+
+    def stream_by_id(self, stream: int) -> StreamHead | None:
+        """The stream with this number."""
+        head: StreamHead | None = self.recall(("stream", stream))
+        if head is None:
+            head = reading.stream_by_id(self.connection, stream)
+            if head is not None:
+                self._keep(head)
+        return head
+
+    def _keep(self, head: StreamHead) -> None:
+        self.remember(("session", head.session_id), head.id)
+        self.remember(("stream", head.id), head)
+
+    def create_stream(self, session_id: str) -> StreamHead:
+        """A new stream: incarnation 1 of the id, or the next one."""
+        before = self.stream(session_id)
+        number = self.recall("last stream")
+        if number is None:
+            number = self.connection.execute(_LAST_STREAM).get
+        incarnation = 1 if before is None else before.incarnation + 1
+        head = StreamHead(
+            number + 1, session_id, incarnation, os.urandom(UID_BYTES), 0, ZEROS, 0
+        )
+        self.remember("last stream", head.id)
+        self._keep(head)
+        self._stream_rows.append(head[:4])
+        return head
+
+    # -- appending -------------------------------------------------------------------------
+
+    def append(
+        self, stream: int, events: Sequence[NewEvent], expected: Expected = ANY
+    ) -> list[Recorded]:
+        """Append to a stream; with keys that are all stored already, the original events.
+
+        Raises `VersionConflictError`, `PartialRetryError`, `KeyReusedError`, `NotJSONError`.
+        """
+        head = self.stream_by_id(stream)
+        if head is None:
+            raise VersionConflictError(f"stream {stream}", str(expected), 0)
+        keys = [new.key for new in events if new.key is not None]
+        if keys:
+            prior = self.keyed(stream, keys)
+            if prior is not None:
+                _check_same(events, prior)
+                return prior
+        if expected is not ANY:
+            self._check_expected(head, expected)
+        now = self._clock()
+        start = len(self._recorded)
+        for new in events:
+            head = self._append_one(head, new, now)
+        self.remember(("stream", stream), head)
+        return self._recorded[start:]
+
+    def _append_one(self, head: StreamHead, new: NewEvent, now: int) -> StreamHead:
+        event, actor, key = new
+        name, schema, facts, body, commutes = stored.store(event)
+        self._position += 1
+        position, version = self._position, head.version + 1
+        commitment = None
+        if body is not None:
+            body, spilled = blobs.spill(event.content, body)
+            salt = self._salt()
+            commitment = commitment_of(salt, body)
+            self._content_rows.append((position, salt, body.decode()))
+            for digest, data in spilled:
+                self._blob_rows.append((digest, data, position))
+        leaf = leaf_of(
+            position, version, now, head.uid, head.leaf, commitment,
+            actor, schema, key, name.encode("ascii"), facts,
+        )  # fmt: skip
+        self._rows.append(
+            (position, head.id, version, name, schema, now, int(actor), facts.decode(), key,
+             commitment, leaf)
+        )  # fmt: skip
+        recorded = Recorded(
+            position, head.id, version, now, actor, event, key, commitment, leaf
+        )
+        self._recorded.append(recorded)
+        if key is not None:
+            self.remember(("key", head.id, key), recorded)
+        return StreamHead(
+            head.id, head.session_id, head.incarnation, head.uid, version, leaf,
+            head.solid_version if commutes else version,
+        )  # fmt: skip
+
+    def _salt(self) -> bytes:
+        if not self._salts:
+            self._salts = os.urandom(SALT_BYTES * _SALTS)
+        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
+        return salt
+
+    def _check_expected(self, head: StreamHead, expected: Expected) -> None:
+        match expected.kind:
+            case "no session yet":
+                met = head.version == 0
+            case "an existing session":
+                met = head.version > 0
+            case "exactly":
+                met = expected.version <= head.version and (
+                    expected.version == head.version
+                    or self._solid_version(head) <= expected.version
+                )
+            case _:
+                met = True
+        if not met:
+            raise VersionConflictError(head.session_id, str(expected), head.version)
+
+    def _solid_version(self, head: StreamHead) -> int:
+        if head.solid_version < 0:
+            solid = 0
+            for recorded in self.read_stream(head.id):
+                if not stored.commutes(recorded.event):
+                    solid = recorded.version
+            head = head._replace(solid_version=solid)
+            self.remember(("stream", head.id), head)
+        return head.solid_version
+
+    def keyed(self, stream: int, keys: Sequence[str]) -> list[Recorded] | None:
+        """The events stored under these keys in the keys' order, None when there are none.
+
+        Raises `PartialRetryError` when only some of the keys are stored.
+        """
+        found = {key: self.recall(("key", stream, key)) for key in keys}
+        if len(found) != len(keys):
+            raise KeyReusedError(f"an idempotency key comes twice in one append: {list(keys)}")
+        missing = [key for key, recorded in found.items() if recorded is None]
+        if missing:
+            for recorded in reading.by_keys(self.connection, stream, missing):
+                found[str(recorded.key)] = recorded
+        present = [key for key in keys if found[key] is not None]
+        if not present:
+            return None
+        if len(present) < len(keys):
+            head = self.stream_by_id(stream)
+            absent = [key for key in keys if found[key] is None]
+            raise PartialRetryError(head.session_id if head else str(stream), present, absent)
+        return [found[key] for key in keys]
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def read_stream(
+        self, stream: int, *, after: int = 0, upto: int | None = None, content: bool = False
+    ) -> Iterator[Recorded]:
+        """The stream's events after a version, those of this transaction included."""
+        def read(mark: int, size: int) -> list[Recorded]:
+            return reading.page_of_stream(self.connection, stream, mark, upto, content, size)
+
+        yield from reading.pages(read, after, of_stream=True)
+        for recorded in self._recorded:
+            if (
+                recorded.stream == stream
+                and recorded.version > after
+                and (upto is None or recorded.version <= upto)
+            ):
+                yield recorded
+
+    def recall(self, key: Hashable) -> Any:
+        """What `remember` kept under this key, or None."""
+        value = self.overlay.get(key)
+        return self._cache.get(key) if value is None else value
+
+    def remember(self, key: Hashable, value: Any) -> None:
+        """Keep a value beside the log; it is forgotten when the transaction fails."""
+        self._undo.append((key, self.overlay.get(key)))
+        self.overlay[key] = value
+
+    # -- ending ----------------------------------------------------------------------------
+
+    def mark(self) -> tuple[int, ...]:
+        """A point that `undo_to` can return to, valid until the next flush."""
+        return (
+            self._position, len(self._undo), len(self._recorded), len(self._rows),
+            len(self._content_rows), len(self._stream_rows), len(self._blob_rows),
+        )  # fmt: skip
+
+    def undo_to(self, mark: tuple[int, ...]) -> None:
+        """Forget everything since the mark."""
+        position, undo, recorded, rows, contents, streams, spilled = mark
+        while len(self._undo) > undo:
+            key, old = self._undo.pop()
+            if old is None:
+                self.overlay.pop(key, None)
+            else:
+                self.overlay[key] = old
+        self._position = position
+        for buffer, length in (
+            (self._recorded, recorded), (self._rows, rows), (self._content_rows, contents),
+            (self._stream_rows, streams), (self._blob_rows, spilled),
+        ):  # fmt: skip
+            del buffer[length:]
+
+    def flush(self) -> None:
+        """Write what is buffered, derived rows included; the transaction stays open."""
+        if not self._recorded:
+            return
+        self.changed = True
+        many = self.connection.executemany
+        if self._stream_rows:
+            many(_INSERT_STREAM, self._stream_rows)
+        many(_INSERT_EVENT, self._rows)
+        if self._content_rows:
+            many(_INSERT_CONTENT, self._content_rows)
+        for digest, data, position in self._blob_rows:
+            self.connection.execute(_INSERT_BLOB, (digest, data))
+            self.connection.execute(_INSERT_REFERENCE, (digest, position))
+        before, events = self._written, self._recorded
+        self._written = Head(events[-1].position, events[-1].leaf)
+        self._recorded, self._rows, self._content_rows = [], [], []
+        self._stream_rows, self._blob_rows, self._undo = [], [], []
+        if self._inline is not None:
+            self._inline(self.connection, events, before)
+
+    @property
+    def head(self) -> Head:
+        """The end of the log, what is buffered included."""
+        if self._recorded:
+            return Head(self._position, self._recorded[-1].leaf)
+        return self._written
+
+
+def _check_same(events: Sequence[NewEvent], prior: Sequence[Recorded]) -> None:
+    """A retry must bring the same events; seqs, which are assigned anew, aside."""
+    for new, old in zip(events, prior, strict=True):
+        if not same_event(new.event, old):
+            raise KeyReusedError(
+                f"the idempotency key {new.key!r} is stored at position {old.position} with "
+                "another event; use a new key for a new event"
+            )
+
+
+def same_event(event: Any, old: Recorded) -> bool:
+    """Whether a retried event says the same as the stored one, as far as it was not erased."""
+    if stored.name_of(event) != stored.name_of(old.event):
+        return False
+    return old.event.content is None or event.content == old.event.content
