@@ -1,1 +1,78 @@
-"""Event-sourced storage for agent sessions."""
+"""Event-sourced storage for LLM agent sessions.
+
+>>> from eventstore import SessionStore
+>>> with SessionStore.open(":memory:") as store:
+...     session = store.create(title="Hello")
+...     seq = session.append("user", "What is an event store?")
+...     session.chat()
+[{'role': 'user', 'content': 'What is an event store?'}]
+
+The names below are loaded when they are first used: the log and the events, which everything else
+stands on, must not load the store that joins them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventstore.events.catalogue import (
+        CustomEvent,
+        Kind,
+        Lifecycle,
+        ToolCall,
+        UsageRecorded,
+    )
+    from eventstore.log.engine import Durability
+    from eventstore.log.port import ANY, EXISTS, NO_STREAM, Actor, Recorded, exactly
+    from eventstore.session.commands import Message
+    from eventstore.store.session import Session
+    from eventstore.store.session_store import SessionStore
+
+_HOMES = {
+    "SessionStore": "eventstore.store.session_store",
+    "Session": "eventstore.store.session",
+    "Message": "eventstore.session.commands",
+    "ToolCall": "eventstore.events.catalogue",
+    "CustomEvent": "eventstore.events.catalogue",
+    "UsageRecorded": "eventstore.events.catalogue",
+    "Kind": "eventstore.events.catalogue",
+    "Lifecycle": "eventstore.events.catalogue",
+    "Durability": "eventstore.log.engine",
+    "Actor": "eventstore.log.port",
+    "Recorded": "eventstore.log.port",
+    "ANY": "eventstore.log.port",
+    "EXISTS": "eventstore.log.port",
+    "NO_STREAM": "eventstore.log.port",
+    "exactly": "eventstore.log.port",
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "NO_STREAM",
+    "Actor",
+    "CustomEvent",
+    "Durability",
+    "Kind",
+    "Lifecycle",
+    "Message",
+    "Recorded",
+    "Session",
+    "SessionStore",
+    "ToolCall",
+    "UsageRecorded",
+    "exactly",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'eventstore' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -43,33 +43,47 @@ class StoredForm(NamedTuple):
 
 
 def store(event: Event) -> StoredForm:
-    """The bytes of an event.
+    """The bytes of an event, which `read` and `read_content` give back equal.
 
-    Raises `NotJSONError` when a value has no JSON form and `InvalidValueError` for a custom name
-    outside its namespace or an event that cannot be appended.
+    Raises `NotJSONError` when a value has no JSON form or another type than its field, and
+    `InvalidValueError` for a custom name outside its namespace or an event of an unknown type.
     """
     content = event.content
-    body = None if content is None else codec.encode(content)
-    bare = event if content is None else replace(event, content=None)
+    name, schema = name_of(event), event.schema
     if type(event) is CustomEvent:
-        return _store_custom(event, body)
-    if type(event) is UnknownEvent:
-        raise InvalidValueError(f"an event of unknown type {event.name!r} cannot be appended")
-    return StoredForm(event.type, event.schema, codec.encode(bare), body, event.commutes)
+        facts = _custom_facts(event)
+    elif type(event) is UnknownEvent:
+        raise InvalidValueError(f"an event of unknown type {name!r} cannot be appended")
+    else:
+        facts = codec.encode(event if content is None else replace(event, content=None))
+    body = None if content is None else codec.encode(content)
+    _check_readable(event, facts, body)
+    return StoredForm(name, schema, facts, body, commutes(event))
 
 
-def _store_custom(event: CustomEvent, body: bytes | None) -> StoredForm:
+def _check_readable(event: Event, facts: bytes, body: bytes | None) -> None:
+    """What is stored must come back equal: values JSON would change are refused here."""
+    name = name_of(event)
+    try:
+        content = None if body is None else read_content(name, event.schema, body)
+        same = read(name, event.schema, facts, content) == event
+    except EventFormatError as error:
+        raise NotJSONError(f"{name}: {error}") from error
+    if not same:
+        codec.require_json(msgspec.to_builtins(event.content), f"the content of {name}")
+        raise NotJSONError(f"{name}: JSON would change a value of {event!r}")
+
+
+def _custom_facts(event: CustomEvent) -> bytes:
     if len(event.name) > NAME_MAX or not CUSTOM_NAME.fullmatch(event.name):
         raise InvalidValueError(
             f"a custom event's name is x.<namespace>.<name> in lower case, at most {NAME_MAX} "
             f"characters, not {event.name!r}"
         )
-    codec.require_json(event.data, "data")
-    codec.require_json(event.content, "content")
     facts: dict[str, Any] = {"data": event.data, "commuting": event.commuting}
     if event.occurred_at is not None:
         facts["occurred_at"] = event.occurred_at
-    return StoredForm(event.name, event.schema, codec.encode(facts), body, event.commuting)
+    return codec.encode(facts)
 
 
 def read(name: str, schema: int, facts: bytes, content: Any = None) -> Event:
@@ -123,14 +137,16 @@ def type_content(name: str, schema: int, value: Any) -> Any:
 
 def name_of(event: Event) -> str:
     """The stored type name of an event."""
-    if isinstance(event, CustomEvent | UnknownEvent):
-        return event.name
+    kind = type(event)
+    if kind is CustomEvent or kind is UnknownEvent:
+        name: str = event.name  # type: ignore[attr-defined]
+        return name
     return event.type
 
 
 def commutes(event: Event) -> bool:
     """Whether the order of this event among others of its session does not matter."""
-    if isinstance(event, CustomEvent):
+    if type(event) is CustomEvent:
         return event.commuting
     return event.commutes
 

@@ -13,13 +13,14 @@ from eventstore.log import blobs
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head, Recorded, StreamHead
 
-_COLUMNS = (
+#: The columns of an event `e`, as `row_to_recorded` wants them before the body.
+COLUMNS = (
     "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
     "e.idempotency_key, e.commitment, e.leaf"
 )
-_EVENTS = f"SELECT {_COLUMNS}, NULL FROM events AS e"  # noqa: S608
+_EVENTS = f"SELECT {COLUMNS}, NULL FROM events AS e"  # noqa: S608
 _EVENTS_WITH_CONTENT = (
-    f"SELECT {_COLUMNS}, c.body FROM events AS e "  # noqa: S608
+    f"SELECT {COLUMNS}, c.body FROM events AS e "  # noqa: S608
     "LEFT JOIN contents AS c ON c.position = e.position"
 )
 _OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"
@@ -44,7 +45,7 @@ PAGE = 500
 
 
 def row_to_recorded(row: Sequence[Any], fetch: Callable[[bytes], bytes | None]) -> Recorded:
-    """The event in a row of `_COLUMNS` and body."""
+    """The event in a row of `COLUMNS` and body."""
     position, stream, version, name, schema, recorded_at, actor, facts, key, commitment, leaf, body = row
     try:
         content = (

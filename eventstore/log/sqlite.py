@@ -301,6 +301,19 @@ class SqliteLog:
         """What a committed transaction remembered under this key, or None."""
         return self._cache.get(key)
 
+    def truncate_wal(self) -> tuple[bool, str | None]:
+        """Move the write-ahead log into the file and empty it: ``(whether, why not)``."""
+        if self.path == MEMORY:
+            return True, None
+
+        with self.reader() as connection:
+            connection.set_busy_timeout(1000)
+            busy, left, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.set_busy_timeout(5000)
+        if busy:
+            return False, f"a reader or writer held the write-ahead log ({left} pages in it)"
+        return True, None
+
     # -- closing ---------------------------------------------------------------------------
 
     def _check_open(self) -> None:

@@ -59,6 +59,7 @@ class SqliteTransaction:
         self._content_rows: list[tuple[Any, ...]] = []
         self._stream_rows: list[tuple[Any, ...]] = []
         self._blob_rows: list[tuple[bytes, bytes, int]] = []
+        self._deferred: list[Callable[[apsw.Connection], None]] = []
         self._salts = b""
         self.changed = False
 
@@ -101,6 +102,12 @@ class SqliteTransaction:
         self._keep(head)
         self._stream_rows.append(head[:4])
         return head
+
+    def forget_streams(self) -> None:
+        """Forget what is remembered of streams and sessions: their rows were changed."""
+        self._cache.clear()
+        self.overlay.clear()
+        self._undo.clear()
 
     # -- appending -------------------------------------------------------------------------
 
@@ -242,6 +249,10 @@ class SqliteTransaction:
         self._undo.append((key, self.overlay.get(key)))
         self.overlay[key] = value
 
+    def defer(self, write: Callable[[apsw.Connection], None]) -> None:
+        """Have `write` run in this transaction once the events are written."""
+        self._deferred.append(write)
+
     # -- ending ----------------------------------------------------------------------------
 
     def mark(self) -> tuple[int, ...]:
@@ -249,11 +260,12 @@ class SqliteTransaction:
         return (
             self._position, len(self._undo), len(self._recorded), len(self._rows),
             len(self._content_rows), len(self._stream_rows), len(self._blob_rows),
+            len(self._deferred),
         )  # fmt: skip
 
     def undo_to(self, mark: tuple[int, ...]) -> None:
         """Forget everything since the mark."""
-        position, undo, recorded, rows, contents, streams, spilled = mark
+        position, undo, recorded, rows, contents, streams, spilled, deferred = mark
         while len(self._undo) > undo:
             key, old = self._undo.pop()
             if old is None:
@@ -263,7 +275,7 @@ class SqliteTransaction:
         self._position = position
         for buffer, length in (
             (self._recorded, recorded), (self._rows, rows), (self._content_rows, contents),
-            (self._stream_rows, streams), (self._blob_rows, spilled),
+            (self._stream_rows, streams), (self._blob_rows, spilled), (self._deferred, deferred),
         ):  # fmt: skip
             del buffer[length:]
 
@@ -285,8 +297,11 @@ class SqliteTransaction:
         self._written = Head(events[-1].position, events[-1].leaf)
         self._recorded, self._rows, self._content_rows = [], [], []
         self._stream_rows, self._blob_rows, self._undo = [], [], []
+        deferred, self._deferred = self._deferred, []
         if self._inline is not None:
             self._inline(self.connection, events, before)
+        for write in deferred:
+            write(self.connection)
 
     @property
     def head(self) -> Head:

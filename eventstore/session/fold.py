@@ -1,0 +1,157 @@
+"""Adding one event to a session's state.
+
+The fold reads facts and the event's place in the log, never content: a state is therefore the
+same before and after an erasure. An event of an unknown type changes nothing but the count of
+such events; a known type in a schema this version cannot read raises `SchemaTooNewError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from eventstore.events import catalogue as ev
+from eventstore.events.catalogue import Event
+from eventstore.events.stored import require_known
+from eventstore.log.port import Recorded
+from eventstore.session import runs
+from eventstore.session.state import SessionState, Status
+
+Changes = dict[str, Any]
+
+
+def fold(state: SessionState, recorded: Recorded) -> SessionState:
+    """The state after one more event of the session."""
+    event = recorded.event
+    change = _CHANGES.get(type(event))
+    changes: Changes = {} if change is None else change(state, event, recorded.position)
+    at = event.occurred_at or recorded.recorded_at
+    if state.version == 0:
+        changes["created_at"] = at
+    if type(event) not in _QUIET:
+        changes["updated_at"] = at
+    changes["version"] = recorded.version
+    return replace(state, **changes)
+
+
+def fold_all(state: SessionState, events: Iterable[Recorded]) -> SessionState:
+    """The state after all these events."""
+    for recorded in events:
+        state = fold(state, recorded)
+    return state
+
+
+def _created(_: SessionState, e: ev.SessionCreated, __: int) -> Changes:
+    return {
+        "kind": e.kind,
+        "lifecycle": e.lifecycle,
+        "depth": e.depth,
+        "parent": e.parent,
+        "source": e.source,
+    }
+
+
+def _forked(_: SessionState, e: ev.SessionForked, __: int) -> Changes:
+    return {
+        "kind": e.kind,
+        "lifecycle": e.lifecycle,
+        "depth": e.depth,
+        "parent": e.parent,
+        "source": e.source,
+        "origin": e.origin,
+        "origin_version": e.origin_version,
+        "next_seq": e.next_seq,
+        "active": e.active,
+        "messages": runs.count(e.active),
+        "round": e.round,
+        "model": e.model,
+        "provider": e.provider,
+        "open_calls": e.open_calls,
+        "title_position": e.title_position,
+        "prompt_position": e.prompt_position,
+        "configuration_position": e.configuration_position,
+        "pending_position": e.pending_position,
+    }
+
+
+def _message(state: SessionState, e: ev.MessageAppended, _: int) -> Changes:
+    changes: Changes = {
+        "next_seq": e.seq + 1,
+        "active": runs.appended(state.active, e.seq),
+        "messages": state.messages + 1,
+    }
+    if e.call_ids or e.call_id is not None:
+        changes["open_calls"] = tuple(
+            call for call in (*state.open_calls, *e.call_ids) if call != e.call_id
+        )
+    return changes
+
+
+def _compacted(state: SessionState, e: ev.ContextCompacted, _: int) -> Changes:
+    at = runs.index_of(state.active, e.from_seq) or 0
+    size = runs.count(state.active)
+    before, after = runs.cut(state.active, 0, at), runs.cut(state.active, at + e.count, size)
+    return {
+        "next_seq": e.seq + 1,
+        "active": runs.joined((*before, (e.seq, 1), *after)),
+        "messages": state.messages + 1,
+        "compactions": state.compactions + 1,
+    }
+
+
+def _consolidated(state: SessionState, e: ev.MessagesConsolidated, _: int) -> Changes:
+    return {"active": runs.cut(state.active, e.count, runs.count(state.active))}
+
+
+def _retracted(state: SessionState, e: ev.MessagesRetracted, _: int) -> Changes:
+    return {
+        "active": runs.cut(state.active, 0, runs.count(state.active) - e.count),
+        "open_calls": (),
+    }
+
+
+def _cleared(_: SessionState, __: ev.MessagesCleared, ___: int) -> Changes:
+    return {"active": (), "open_calls": ()}
+
+
+def _in_force(field: str) -> Callable[[SessionState, Any, int], Changes]:
+    def change(_: SessionState, e: Any, position: int) -> Changes:
+        return {field: None if e.cleared else position}
+
+    return change
+
+
+def _unknown(state: SessionState, e: ev.UnknownEvent, _: int) -> Changes:
+    require_known(e)
+    return {"unknown": state.unknown + 1}
+
+
+_CHANGES: dict[type[Event], Callable[[SessionState, Any, int], Changes]] = {
+    ev.SessionCreated: _created,
+    ev.SessionForked: _forked,
+    ev.SessionEnded: lambda *_: {"status": Status.ENDED},
+    ev.SessionReopened: lambda *_: {"status": Status.ACTIVE},
+    ev.SessionArchived: lambda *_: {"status": Status.ARCHIVED},
+    ev.SessionClosed: lambda *_: {"status": Status.CLOSED},
+    ev.SessionReparented: lambda _, e, __: {"parent": e.parent},
+    ev.TitleSet: _in_force("title_position"),
+    ev.PromptChanged: _in_force("prompt_position"),
+    ev.ConfigurationChanged: _in_force("configuration_position"),
+    ev.ModelChanged: lambda _, e, __: {"model": e.model, "provider": e.provider},
+    ev.RoundAdvanced: lambda _, e, __: {"round": e.round},
+    ev.ToolCallsSuspended: lambda _, __, position: {"pending_position": position},
+    ev.ToolCallsSettled: lambda *_: {"pending_position": None},
+    ev.MessageAppended: _message,
+    ev.ContextCompacted: _compacted,
+    ev.MessagesConsolidated: _consolidated,
+    ev.MessagesRetracted: _retracted,
+    ev.MessagesCleared: _cleared,
+    ev.UnknownEvent: _unknown,
+}
+
+#: Events that are about the session without being activity in it.
+_QUIET: frozenset[type[Event]] = frozenset(
+    {ev.ContentErased, ev.ExportCreated, ev.RecordImported, ev.UnknownEvent}
+)

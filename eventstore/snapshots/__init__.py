@@ -1,0 +1,81 @@
+"""Snapshots: folded states kept so that resume and as-of reads cost a short tail, not a history.
+
+A snapshot is a verified cache. It is used only when its reducer number is the present one and its
+leaf equals the log's leaf at its version; any doubt means it is ignored and the state is folded
+from what lies before. It holds seqs and positions, never text, so erasure leaves it valid.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import apsw
+import msgspec
+
+from eventstore.session.state import REDUCER, SessionState
+
+SCHEMA = (files("eventstore.snapshots") / "snapshots.sql").read_text(encoding="utf-8")
+
+#: A snapshot is due when the tail after the last one is longer than this, and than a quarter of
+#: the runs it would have to hold.
+TAIL_MIN = 500
+
+#: Older snapshots are thinned to about one in this many events, never fewer: as-of reads use them.
+SPACING = 1000
+
+_SELECT = (
+    "SELECT s.version, s.state FROM snapshots AS s "
+    "JOIN events AS e ON e.stream = s.stream AND e.version = s.version AND e.leaf = s.leaf "
+    "WHERE s.stream = ? AND s.version <= ? AND s.reducer = ? ORDER BY s.version DESC LIMIT 1"
+)
+_INSERT = (
+    "INSERT OR REPLACE INTO snapshots (stream, version, reducer, leaf, state) VALUES (?, ?, ?, ?, ?)"
+)
+_LAST_TWO = (
+    "SELECT version FROM snapshots WHERE stream = ? AND version < ? ORDER BY version DESC LIMIT 2"
+)
+_DELETE = "DELETE FROM snapshots WHERE stream = ? AND version = ?"
+_DELETE_STALE = (
+    "DELETE FROM snapshots WHERE reducer <> ? OR NOT EXISTS (SELECT 1 FROM events AS e "
+    "WHERE e.stream = snapshots.stream AND e.version = snapshots.version AND e.leaf = snapshots.leaf)"
+)
+
+_decoder = msgspec.msgpack.Decoder(SessionState)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def create_table(connection: apsw.Connection) -> None:
+    """Create the table where it is missing."""
+    connection.execute(SCHEMA).fetchall()
+
+
+def nearest(connection: apsw.Connection, stream: int, version: int) -> SessionState:
+    """The state of the newest valid snapshot at or before `version`; version 0 if there is none."""
+    row = connection.execute(_SELECT, (stream, version, REDUCER)).fetchone()
+    if row is None:
+        return SessionState()
+    try:
+        state = _decoder.decode(row[1])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return SessionState()
+    return state if state.version == row[0] else SessionState()
+
+
+def due(state: SessionState, last: int) -> bool:
+    """Whether a session in this state needs a snapshot, the last one being at version `last`."""
+    return state.version - last >= max(TAIL_MIN, len(state.active) // 4)
+
+
+def write(connection: apsw.Connection, stream: int, state: SessionState, leaf: bytes) -> None:
+    """Keep a state whose version has this leaf, and thin out the older ones."""
+    connection.execute(_INSERT, (stream, state.version, REDUCER, leaf, _encoder.encode(state)))
+    older = [row[0] for row in connection.execute(_LAST_TWO, (stream, state.version)).fetchall()]
+    before = older[1] if len(older) == 2 else 0
+    if older and state.version - before <= SPACING:
+        connection.execute(_DELETE, (stream, older[0]))
+
+
+def drop_stale(connection: apsw.Connection) -> int:
+    """Delete snapshots of another reducer or of a history that is not the log's; their number."""
+    connection.execute(_DELETE_STALE, (REDUCER,))
+    return connection.changes()

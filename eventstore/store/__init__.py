@@ -1,0 +1,7 @@
+"""The composition root: log, rules, snapshots and projections joined into `SessionStore`."""
+
+from __future__ import annotations
+
+
+
+

@@ -1,0 +1,134 @@
+"""The projections of one store: which there are, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import apsw
+
+from eventstore import snapshots
+from eventstore.errors import ProjectionBehindError, ProjectionError
+from eventstore.log import reading
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from projections import checkpoints
+from projections.base import Projection
+from projections.builtin import BUILTIN
+from projections.catchup import catch_up, catch_up_here
+from projections.check import Difference, check
+from projections.inline import BUILTIN_NAME, InlineProjections
+from projections.rebuild import rebuild
+
+
+class Registry:
+    """The built-in projections and a user's own."""
+
+    def __init__(self, users: Sequence[type[Projection]]) -> None:
+        self.builtin = tuple(cls() for cls in BUILTIN)
+        self.users = tuple(cls() for cls in users)
+        names = [projection.name for projection in (*self.builtin, *self.users)]
+        tables = [t for projection in (*self.builtin, *self.users) for t in projection.tables]
+        if len(set(names)) < len(names) or len(set(tables)) < len(tables) or BUILTIN_NAME in names:
+            raise ProjectionError(
+                f"names and tables of projections must differ: {sorted(names)}, {sorted(tables)}"
+            )
+        inline = [projection for projection in self.users if projection.inline]
+        self.inline = InlineProjections(self.builtin, inline)
+
+    def prepare(self, log: SqliteLog) -> None:
+        """Create the tables that are missing and catch up what must be current."""
+
+        def work(transaction: SqliteTransaction) -> None:
+            connection = transaction.connection
+            snapshots.create_table(connection)
+            checkpoints.create_table(connection)
+            catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
+
+        with log.reader() as connection:
+            tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
+            ready = connection.execute(tables).get == 2 and self._current(connection)
+        if not ready:
+            log.transact(work, exclusive=True)
+        for projection in self.inline.users:
+            catch_up(log, (projection,), projection.name, projection.version)
+
+    def _current(self, connection: apsw.Connection) -> bool:
+        found = checkpoints.read(connection, BUILTIN_NAME)
+        return (
+            found is not None
+            and found.version == self.inline.version
+            and found.head == reading.head_of(connection)
+        )
+
+    def _chosen(
+        self, names: Sequence[str] | None
+    ) -> list[tuple[str, int, list[Projection]]]:
+        """Groups of projections that share a checkpoint: ``(checkpoint, version, projections)``."""
+        known = {projection.name: projection for projection in (*self.builtin, *self.users)}
+        chosen = list(known) if names is None else list(names)
+        for name in chosen:
+            if name not in known:
+                raise ProjectionError(f"there is no projection {name!r}; there are {list(known)}")
+        groups = [
+            (projection.name, projection.version, [projection])
+            for projection in self.users
+            if projection.name in chosen
+        ]
+        builtin = [projection for projection in self.builtin if projection.name in chosen]
+        if builtin:
+            groups.insert(0, (BUILTIN_NAME, self.inline.version, builtin))
+        return groups
+
+    def rebuild(
+        self,
+        log: SqliteLog,
+        names: Sequence[str] | None,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> list[str]:
+        """Rebuild the named projections, all if None; the names of those rebuilt."""
+        done: list[str] = []
+        for checkpoint, version, members in self._chosen(names):
+            label = ", ".join(projection.name for projection in members)
+
+            def told(position: int, head: int, label: str = label) -> None:
+                if progress is not None:
+                    progress(label, position, head)
+
+            rebuild(log, members, checkpoint, version, progress=told)
+            for projection in members:
+                self.inline.detached.pop(projection.name, None)
+                done.append(projection.name)
+        return done
+
+    def check(
+        self,
+        log: SqliteLog,
+        names: Sequence[str] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> list[Difference]:
+        """The differences between the named projections' rows and what the log gives."""
+        found: list[Difference] = []
+        for checkpoint, _, members in self._chosen(names):
+
+            def reached(
+                connection: apsw.Connection, _: Projection, name: str = checkpoint
+            ) -> int:
+                at = checkpoints.read(connection, name)
+                return 0 if at is None else at.head.position
+
+            found.extend(check(log, members, reached, progress))
+        return found
+
+    def catch_up(self, log: SqliteLog, name: str, seconds: float | None) -> int:
+        """Catch up one user projection; the number of events it still lacks."""
+        for checkpoint, version, members in self._chosen([name]):
+            if checkpoint != BUILTIN_NAME:
+                return catch_up(log, members, checkpoint, version, seconds=seconds)
+        return 0
+
+    def require(self, name: str, missing: int) -> None:
+        """Raise `ProjectionBehindError` when events are missing."""
+        if missing:
+            raise ProjectionBehindError(
+                f"projection {name!r} lacks the last {missing} events; give it more time"
+            )

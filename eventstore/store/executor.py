@@ -1,0 +1,174 @@
+"""Commands to events: load a session's state, decide, append, fold, and keep snapshots.
+
+Everything here runs inside a write transaction, so what is decided on is what is true. The folded
+state is remembered beside the log and goes away with the transaction when that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eventstore import snapshots
+from eventstore.errors import (
+    KeyReusedError,
+    RuleError,
+    SessionExistsError,
+    UnknownSessionError,
+)
+from eventstore.log.port import ANY, Expected, NewEvent, Recorded, StreamHead
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction, same_event
+from eventstore.session import commands as do
+from eventstore.session.commands import Command
+from eventstore.session.decisions import check_session_id, decide
+from eventstore.session.fold import fold, fold_all
+from eventstore.session.state import SessionState, Status
+
+
+def state_in(transaction: SqliteTransaction, head: StreamHead) -> SessionState:
+    """The state of a session as this transaction sees it."""
+    state: SessionState | None = transaction.recall(("state", head.id))
+    if state is None:
+        state = snapshots.nearest(transaction.connection, head.id, head.version)
+        transaction.remember(("snapshot", head.id), state.version)
+    if state.version < head.version:
+        state = fold_all(state, transaction.read_stream(head.id, after=state.version))
+        transaction.remember(("state", head.id), state)
+    return state
+
+
+def require_stream(transaction: SqliteTransaction, stream: int) -> StreamHead:
+    """The stream's head; raises `UnknownSessionError`."""
+    head = transaction.stream_by_id(stream)
+    if head is None:
+        raise UnknownSessionError(f"there is no session with stream number {stream}")
+    return head
+
+
+def run(
+    transaction: SqliteTransaction, stream: int, command: Command, expected: Expected = ANY
+) -> list[Recorded]:
+    """Decide a command on a session and append its events; those of a retry come back as stored."""
+    head = require_stream(transaction, stream)
+    state = state_in(transaction, head)
+    try:
+        events = decide(state, command)
+    except RuleError:
+        prior = _retried(transaction, stream, command)
+        if prior is None:
+            raise
+        return prior
+    if not events:
+        return _retried(transaction, stream, command) or []
+    return append(transaction, head, state, events, expected)
+
+
+def append(
+    transaction: SqliteTransaction,
+    head: StreamHead,
+    state: SessionState,
+    events: Sequence[NewEvent],
+    expected: Expected = ANY,
+) -> list[Recorded]:
+    """Append decided events to a session in this state and fold them into it."""
+    recorded = transaction.append(head.id, events, expected)
+    if recorded and recorded[0].version <= head.version:
+        return recorded  # a retry: these are the original events
+    last_snapshot = transaction.recall(("snapshot", head.id)) or 0
+    for one in recorded:
+        state = fold(state, one)
+        if snapshots.due(state, last_snapshot):
+            last_snapshot = state.version
+            _keep_snapshot(transaction, head.id, state, one.leaf)
+    transaction.remember(("state", head.id), state)
+    return recorded
+
+
+def _keep_snapshot(
+    transaction: SqliteTransaction, stream: int, state: SessionState, leaf: bytes
+) -> None:
+    transaction.remember(("snapshot", stream), state.version)
+    transaction.defer(lambda connection: snapshots.write(connection, stream, state, leaf))
+
+
+def keys_of(command: Command) -> list[str]:
+    """The idempotency keys that a command carries."""
+    if isinstance(command, do.Append):
+        keys = [message.key for message in command.messages if message.key is not None]
+        if keys:
+            return keys
+    if isinstance(command, do.Compact) and command.note.key is not None:
+        return [command.note.key]
+    return [] if command.key is None else [command.key]
+
+
+def _retried(
+    transaction: SqliteTransaction, stream: int, command: Command
+) -> list[Recorded] | None:
+    """The events that an earlier attempt of this command stored; None when there was none."""
+    keys = keys_of(command)
+    prior = transaction.keyed(stream, keys) if keys else None
+    if prior is not None and isinstance(command, do.Compact):
+        text = command.note.content
+        content = prior[0].event.content
+        if content is not None and text not in (content.text, content.parts):
+            raise KeyReusedError(
+                f"the idempotency key {keys[0]!r} is stored at position {prior[0].position} with "
+                "another note; use a new key for a new event"
+            )
+    return prior
+
+
+def create(transaction: SqliteTransaction, command: do.Create) -> StreamHead:
+    """Begin a session, or find the one that an earlier attempt with the same key began.
+
+    Raises `SessionExistsError` when the id is in use.
+    """
+    check_session_id(command.session_id)
+    head = transaction.stream(command.session_id)
+    if head is not None:
+        state = state_in(transaction, head)
+        if command.key is not None:
+            prior = transaction.keyed(head.id, [command.key])
+            event = decide(SessionState(), command)[0].event
+            if prior is not None and same_event(event, prior[0]):
+                return head
+        if state.status is not Status.CLOSED:
+            raise _exists(command.session_id)
+    begin = decide(SessionState(), command)
+    head = transaction.create_stream(command.session_id)
+    first = [begin[0], *(new._replace(key=None) for new in begin[1:])]
+    append(transaction, head, SessionState(), first)
+    return require_stream(transaction, head.id)
+
+
+def check_free(transaction: SqliteTransaction, session_id: str) -> None:
+    """Raise `SessionExistsError` when an open session has this id."""
+    head = transaction.stream(session_id)
+    if head is not None and state_in(transaction, head).status is not Status.CLOSED:
+        raise _exists(session_id)
+
+
+def _exists(session_id: str) -> SessionExistsError:
+    return SessionExistsError(
+        f"session {session_id!r} exists already; use another id, or close it first"
+    )
+
+
+def execute(
+    log: SqliteLog, batch: Sequence[tuple[int, Command]], expected: Expected = ANY
+) -> list[list[Recorded]]:
+    """Run commands on streams as one atomic transaction; `expected` holds for the first of each.
+
+    Raises the first command's error; nothing of the batch is stored then.
+    """
+
+    def work(transaction: SqliteTransaction) -> list[list[Recorded]]:
+        seen: set[int] = set()
+        results = []
+        for stream, command in batch:
+            results.append(run(transaction, stream, command, ANY if stream in seen else expected))
+            seen.add(stream)
+        return results
+
+    return log.transact(work)

@@ -1,0 +1,178 @@
+"""What touches several sessions, or more than a session's own events: spawn, fork, close, erase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from eventstore import snapshots
+from eventstore.errors import InvalidRangeError, InvalidValueError
+from eventstore.events.catalogue import ContentErased, Lifecycle
+from eventstore.log import erasure
+from eventstore.log.port import Actor, NewEvent, Recorded
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from eventstore.session import commands as do
+from eventstore.session import runs
+from eventstore.session.decisions import forked
+from eventstore.session.fold import fold_all
+from eventstore.session.state import SessionState, Status
+from eventstore.store import executor
+from projections.queries import lineage
+
+
+class Erased(Struct, frozen=True, kw_only=True):
+    """What an erasure did.
+
+    `complete` is False when the old text may still lie in the write-ahead log, because a reader
+    held it (`cause` says so); `SessionStore.finish_erasures` tries again.
+    """
+
+    positions: tuple[int, ...]
+    complete: bool
+    cause: str | None = None
+    shared_blobs: tuple[int, ...] = ()
+
+
+def spawn(log: SqliteLog, command: do.Create, parent: int | None) -> int:
+    """Create a session, below a parent if one is given; its stream number."""
+
+    def work(transaction: SqliteTransaction) -> int:
+        create = command
+        if parent is not None:
+            head = executor.require_stream(transaction, parent)
+            state = executor.state_in(transaction, head)
+            fields = {name: getattr(create, name) for name in create.__struct_fields__}
+            create = do.Create(**{**fields, "parent": parent, "parent_depth": state.depth})
+        return executor.create(transaction, create).id
+
+    return log.transact(work)
+
+
+def fork(
+    log: SqliteLog,
+    stream: int,
+    session_id: str,
+    *,
+    at: int | None,
+    metadata: dict[str, Any] | None,
+    source: str | None,
+    occurred_at: int | None,
+) -> int:
+    """Begin a session that continues another one's past; its stream number."""
+
+    def work(transaction: SqliteTransaction) -> int:
+        origin = executor.require_stream(transaction, stream)
+        version = origin.version if at is None else at
+        if not 0 < version <= origin.version:
+            raise InvalidRangeError(
+                f"session {origin.session_id!r} has versions 1 to {origin.version}, so it cannot "
+                f"be forked at {version}"
+            )
+        state, leaf = _state_at(transaction, stream, version)
+        event = forked(stream, leaf, state, session_id, metadata, source, occurred_at)
+        executor.check_free(transaction, session_id)
+        head = transaction.create_stream(session_id)
+        executor.append(transaction, head, SessionState(), [NewEvent(event, Actor.SYSTEM)])
+        return head.id
+
+    return log.transact(work)
+
+
+def _state_at(
+    transaction: SqliteTransaction, stream: int, version: int
+) -> tuple[SessionState, bytes]:
+    state = snapshots.nearest(transaction.connection, stream, version - 1)
+    tail = list(transaction.read_stream(stream, after=state.version, upto=version))
+    return fold_all(state, tail), tail[-1].leaf
+
+
+def close(
+    log: SqliteLog, stream: int, *, cascade: bool, reason: str | None, actor: Actor
+) -> list[int]:
+    """Close a session and, cascading, every descendant that is not detached; their streams.
+
+    Detached children lose their parent and live on with everything below them.
+    """
+
+    def work(transaction: SqliteTransaction) -> list[int]:
+        transaction.flush()
+        closed: list[int] = []
+        _close(transaction, stream, do.Close(reason=reason, actor=actor), closed)
+        if cascade:
+            _close_children(transaction, stream, stream, actor, closed)
+        return closed
+
+    return log.transact(work, exclusive=True)
+
+
+def _close(
+    transaction: SqliteTransaction, stream: int, command: do.Close, closed: list[int]
+) -> None:
+    executor.run(transaction, stream, command)
+    closed.append(stream)
+
+
+def _close_children(
+    transaction: SqliteTransaction, stream: int, root: int, actor: Actor, closed: list[int]
+) -> None:
+    for child in lineage.children(transaction.connection, stream):
+        state = executor.state_in(transaction, executor.require_stream(transaction, child))
+        if state.status is Status.CLOSED:
+            continue
+        if state.lifecycle is Lifecycle.DETACHED:
+            executor.run(transaction, child, do.Reparent(parent=None, actor=actor))
+            continue
+        _close(transaction, child, do.Close(cascade_from=root, actor=actor), closed)
+        _close_children(transaction, child, root, actor, closed)
+
+
+def erase(
+    log: SqliteLog,
+    stream: int,
+    positions: Sequence[int] | None,
+    *,
+    by: str | None,
+    reason: str | None,
+) -> Erased:
+    """Erase the content of some events of a session, or (None) of all, its id included.
+
+    An event says what, who and why. What was erased is wiped from the rows in the same
+    transaction, which survives power loss whatever the store's durability, and then from the
+    write-ahead log.
+    """
+    for name, text in (("by", by), ("reason", reason)):
+        if text is not None and not (text.isprintable() and len(text) <= 200):
+            raise InvalidValueError(f"{name} is printable text of at most 200 characters: {text!r}")
+
+    def work(transaction: SqliteTransaction) -> tuple[list[int], list[int]]:
+        head = executor.require_stream(transaction, stream)
+        connection = transaction.connection
+        targets = erasure.targets(connection, stream, positions)
+        if not targets and positions is not None:
+            return [], []
+        event = ContentErased(
+            positions=runs.from_numbers(targets),
+            scope="event" if positions is not None else "session",
+            by=by,
+            reason=reason,
+        )
+        state = executor.state_in(transaction, head)
+        recorded: list[Recorded] = executor.append(
+            transaction, head, state, [NewEvent(event, Actor.OPERATOR)]
+        )
+        transaction.flush()
+        shared = erasure.wipe(connection, targets)
+        if positions is None:
+            erasure.rename(connection, stream, head.uid)
+            transaction.forget_streams()
+        assert recorded
+        return targets, shared
+
+    targets, shared = log.transact(work, full=True)
+    complete, cause = log.truncate_wal()
+    return Erased(
+        positions=tuple(targets), complete=complete, cause=cause, shared_blobs=tuple(shared)
+    )

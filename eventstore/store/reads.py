@@ -1,0 +1,256 @@
+"""Queries on one session, each in one snapshot of the file.
+
+Inline projections are at the head of the log unless another process ran older code; every read of
+them checks that, because a silent hole is the one thing that must not happen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from eventstore import snapshots
+from eventstore.errors import InvalidRangeError, ProjectionBehindError, UnknownSessionError
+from eventstore.events.catalogue import (
+    ConfigurationContent,
+    MessageContent,
+    PendingContent,
+    PromptContent,
+)
+from eventstore.log import reading
+from eventstore.log.sqlite import SqliteLog
+from eventstore.session.fold import fold_all
+from eventstore.session.state import SessionState
+from eventstore.store.views import (
+    CompactionView,
+    MessageView,
+    SessionInfo,
+    ToolCallView,
+    message_view,
+)
+from projections import checkpoints
+from projections.inline import BUILTIN_NAME
+from projections.queries import calls, lineage, messages, sessions
+from projections.queries import usage as usage_queries
+from projections.queries.sessions import ListedSession
+from projections.queries.usage import UsageTotals
+
+_ALL = 1 << 62
+
+
+def require_current(connection: apsw.Connection) -> None:
+    """Raise `ProjectionBehindError` unless the built-in projections are at the head."""
+    checkpoint = checkpoints.read(connection, BUILTIN_NAME)
+    head = reading.head_of(connection)
+    if checkpoint is None or checkpoint.head != head:
+        at = 0 if checkpoint is None else checkpoint.head.position
+        raise ProjectionBehindError(
+            f"the projections are at position {at}, the log at {head.position}; open the store "
+            "for writing once, or run `eventstore rebuild`"
+        )
+
+
+def version_of(log: SqliteLog, stream: int) -> int:
+    """The version of a stream's last event."""
+    head = log.stream_by_id(stream)
+    if head is None:
+        raise UnknownSessionError(f"there is no session with stream number {stream}")
+    return head.version
+
+
+def state_of(log: SqliteLog, stream: int, at: int | None) -> SessionState:
+    """The folded state at a version, the present one if None."""
+    with log.snapshot() as connection:
+        return _state(log, connection, stream, at)
+
+
+def _state(
+    log: SqliteLog, connection: apsw.Connection, stream: int, at: int | None
+) -> SessionState:
+    head = reading.stream_by_id(connection, stream)
+    if head is None:
+        raise UnknownSessionError(f"there is no session with stream number {stream}")
+    if at is None:
+        at = head.version
+    elif not 0 <= at <= head.version:
+        raise InvalidRangeError(
+            f"session {head.session_id!r} has versions 0 to {head.version}, not {at}"
+        )
+    state: SessionState | None = log.recall(("state", stream))
+    if state is None or state.version > at:
+        state = snapshots.nearest(connection, stream, at)
+    after = state.version
+    while after < at:
+        page = reading.page_of_stream(connection, stream, after, at, False, reading.PAGE)
+        state = fold_all(state, page)
+        after = state.version
+    return state
+
+
+def state_and_messages(
+    log: SqliteLog, stream: int, at: int | None
+) -> tuple[SessionState, list[MessageView]]:
+    """The state and the active messages, of one moment."""
+    with log.snapshot() as connection:
+        state = _state(log, connection, stream, at)
+        require_current(connection)
+        rows = messages.in_runs(connection, stream, state.active)
+    return state, [message_view(row, "active") for row in rows]
+
+
+def active_messages(log: SqliteLog, stream: int, at: int | None) -> list[MessageView]:
+    """The active messages at a version, in active order."""
+    return state_and_messages(log, stream, at)[1]
+
+
+def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[MessageView]:
+    """All messages with a seq above `after`, in order."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        size = _ALL if limit is None else limit
+        rows = messages.in_range(connection, stream, after + 1, _ALL, size)
+    return [message_view(row) for row in rows]
+
+
+def _text(log: SqliteLog, position: int | None) -> Any:
+    with log.reader() as connection:
+        return sessions.text_at(connection, position)
+
+
+def title_of(log: SqliteLog, state: SessionState) -> str | None:
+    """The title in force in this state, None when it was erased."""
+    with log.reader() as connection:
+        return sessions.title_at(connection, state.title_position)
+
+
+def prompt_of(log: SqliteLog, state: SessionState) -> str | None:
+    """The system prompt in force in this state."""
+    content = _text(log, state.prompt_position)
+    return content.prompt if isinstance(content, PromptContent) else None
+
+
+def configuration_of(log: SqliteLog, state: SessionState) -> dict[str, Any] | None:
+    """The configuration in force in this state."""
+    content = _text(log, state.configuration_position)
+    return content.configuration if isinstance(content, ConfigurationContent) else None
+
+
+def pending_of(log: SqliteLog, state: SessionState) -> Any:
+    """The payload of the pending tool calls in this state."""
+    content = _text(log, state.pending_position)
+    return content.payload if isinstance(content, PendingContent) else None
+
+
+def info_of(log: SqliteLog, stream: int) -> SessionInfo:
+    """The list entry of one session."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        return info(connection, sessions.select(connection, streams=[stream])[0])
+
+
+def info(connection: apsw.Connection, listed: ListedSession) -> SessionInfo:
+    """A list entry with its texts."""
+    row = listed.row
+    return SessionInfo(
+        session_id=listed.session_id,
+        incarnation=listed.incarnation,
+        title=sessions.title_at(connection, row.title_position),
+        status=row.status,
+        kind=row.kind,
+        lifecycle=row.lifecycle,
+        depth=row.depth,
+        parent=sessions.name_of(connection, row.parent),
+        origin=sessions.name_of(connection, row.origin),
+        origin_version=row.origin_version,
+        source=row.source,
+        model=row.model,
+        provider=row.provider,
+        round=row.round,
+        version=row.version,
+        messages=row.messages,
+        active_messages=row.active_messages,
+        compactions=row.compactions,
+        tool_calls=row.tool_calls,
+        preview=sessions.preview_at(connection, row.preview_position),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        last_message_at=row.last_message_at,
+    )
+
+
+def compactions(log: SqliteLog, stream: int) -> list[CompactionView]:
+    """Every compaction of a session, oldest first."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        views = []
+        for number, row in enumerate(calls.compactions(connection, stream), 1):
+            content = sessions.text_at(connection, row.pop("position"))
+            note = content.text if isinstance(content, MessageContent) else None
+            at = row.pop("compacted_at")
+            views.append(CompactionView(number=number, note=note, at=at, **row))
+        return views
+
+
+def tool_calls(log: SqliteLog, stream: int) -> list[ToolCallView]:
+    """Every tool call of a session, in order."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        return [_tool_call(connection, row) for row in calls.tool_calls(connection, stream)]
+
+
+def _tool_call(connection: apsw.Connection, row: calls.CallRow) -> ToolCallView:
+    call_id, seq, ordinal, position, called_at, result_seq, result_position, failed, answered = row
+    asked = sessions.text_at(connection, position)
+    answer = sessions.text_at(connection, result_position)
+    call = None
+    if isinstance(asked, MessageContent):
+        named = [one for one in asked.tool_calls or () if one.id is not None]
+        call = named[ordinal]
+    result = None
+    if isinstance(answer, MessageContent):
+        result = answer.text if answer.parts is None else answer.parts
+    return ToolCallView(
+        call_id=call_id,
+        seq=seq,
+        name=None if call is None else call.name,
+        arguments=None if call is None else call.arguments,
+        called_at=called_at,
+        result_seq=result_seq,
+        result=result,
+        failed=None if failed is None else bool(failed),
+        answered_at=answered,
+    )
+
+
+def _streams(connection: apsw.Connection, stream: int, family: bool) -> list[int]:
+    require_current(connection)
+    return lineage.family(connection, stream) if family else [stream]
+
+
+def usage(log: SqliteLog, stream: int, family: bool) -> UsageTotals:
+    """Tokens and cost of a session, or of its whole family."""
+    with log.snapshot() as connection:
+        return usage_queries.totals(connection, _streams(connection, stream, family))
+
+
+def usage_by(
+    log: SqliteLog, stream: int, group: str, family: bool
+) -> dict[str | int | None, UsageTotals]:
+    """Usage split by a column."""
+    with log.snapshot() as connection:
+        return usage_queries.by(connection, _streams(connection, stream, family), group)
+
+
+def children(log: SqliteLog, stream: int) -> list[int]:
+    """The streams of a session's children."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        return lineage.children(connection, stream)
+
+
+def forks(log: SqliteLog, stream: int) -> list[int]:
+    """The streams of a session's forks."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        return lineage.forks(connection, stream)

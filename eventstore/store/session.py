@@ -1,0 +1,386 @@
+"""A session, as callers hold it: commands that append events, and reads.
+
+A handle names one stream, that is one incarnation of a session id, and keeps no state of its own:
+every read sees what is in the store then, every command is decided inside the write transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from eventstore.conversation import ChatMessage, Unanswered, to_chat
+from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorded
+from eventstore.log.port import ANY, Actor, Expected, Recorded
+from eventstore.session import commands as do
+from eventstore.session.commands import Command, Message
+from eventstore.session.state import SessionState
+from eventstore.store import executor, lifecycle, reads
+from eventstore.store.lifecycle import Erased
+from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
+from projections.queries.usage import UsageTotals
+
+if TYPE_CHECKING:
+    from eventstore.store.session_store import SessionStore
+
+
+class Session:
+    """One session of a store; get it from `SessionStore.create` or `SessionStore.session`."""
+
+    __slots__ = ("id", "incarnation", "store", "stream")
+
+    def __init__(self, store: SessionStore, session_id: str, incarnation: int, stream: int) -> None:
+        self.store = store
+        self.id = session_id
+        self.incarnation = incarnation
+        self.stream = stream
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name!r} of {self.store.path}>"
+
+    @property
+    def name(self) -> str:
+        """The id; for the n-th incarnation after the first, the id with ``~n``."""
+        return self.id if self.incarnation == 1 else f"{self.id}~{self.incarnation}"
+
+    def _do(self, command: Command, expected: Expected = ANY) -> list[Recorded]:
+        return executor.execute(self.store.log, [(self.stream, command)], expected)[0]
+
+    # -- messages --------------------------------------------------------------------------
+
+    def append(
+        self,
+        role: str,
+        content: str | list[Any] | None = None,
+        *,
+        tool_calls: Sequence[ToolCall] = (),
+        call_id: str | None = None,
+        name: str | None = None,
+        tool_name: str | None = None,
+        failed: bool = False,
+        reasoning: str | None = None,
+        reasoning_items: list[Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        round: int | None = None,  # noqa: A002
+        tokens: int | None = None,
+        finish_reason: str | None = None,
+        response_id: str | None = None,
+        model: str | None = None,
+        key: str | None = None,
+        expected: Expected = ANY,
+    ) -> int:
+        """Append a message and return its seq once it is stored.
+
+        `content` is a text or a list of typed parts (JSON objects). `call_id` is the tool call
+        that a tool's message answers. With a `key` the call can be repeated safely: the second
+        time it returns the first one's seq.
+
+        Raises `NotJSONError`, `InvalidValueError`, `SessionClosedError`, `VersionConflictError`.
+        """
+        message = Message(
+            role=role,
+            content=content,
+            name=name,
+            tool_calls=tuple(tool_calls),
+            call_id=call_id,
+            tool_name=tool_name,
+            failed=failed,
+            reasoning=reasoning,
+            reasoning_items=reasoning_items,
+            metadata=metadata,
+            round=round,
+            tokens=tokens,
+            finish_reason=finish_reason,
+            response_id=response_id,
+            model=model,
+            key=key,
+        )
+        return self.append_many((message,), expected=expected)[0]
+
+    def append_many(self, messages: Sequence[Message], *, expected: Expected = ANY) -> list[int]:
+        """Append messages, all or none; their seqs."""
+        recorded = self._do(do.Append(messages=tuple(messages)), expected)
+        return [one.event.seq for one in recorded]  # type: ignore[attr-defined]
+
+    def compact(
+        self,
+        from_seq: int,
+        to_seq: int,
+        note: str | Message,
+        *,
+        tokens_before: int | None = None,
+        tokens_after: int | None = None,
+        round: int | None = None,  # noqa: A002
+        trigger: str | None = None,
+        key: str | None = None,
+        expected: Expected = ANY,
+    ) -> int:
+        """Fold the active messages from_seq … to_seq into a note, which takes their place.
+
+        The range is in active order and both ends must be active. A note given as text gets the
+        role ``system``. Returns the note's seq. Nothing is lost: `history` has every message.
+
+        Raises `UnknownMessageError` and `InvalidRangeError`.
+        """
+        if isinstance(note, str):
+            note = Message(role="system", content=note, name="compact_note", round=round)
+        command = do.Compact(
+            from_seq=from_seq,
+            to_seq=to_seq,
+            note=note,
+            tokens_before=tokens_before,
+            tokens_after=tokens_after,
+            trigger=trigger,
+            key=key,
+            actor=Actor.MODEL,
+        )
+        return self._do(command, expected)[0].event.seq  # type: ignore[attr-defined, no-any-return]
+
+    def consolidate(self, to_seq: int, *, expected: Expected = ANY) -> None:
+        """Take the active messages up to and including to_seq out of the context, with no note."""
+        self._do(do.Consolidate(to_seq=to_seq), expected)
+
+    def retract(self, from_seq: int, *, expected: Expected = ANY) -> None:
+        """Rewind: retract from_seq and every active message after it."""
+        self._do(do.Retract(from_seq=from_seq), expected)
+
+    def clear(self, *, expected: Expected = ANY) -> None:
+        """Retract every message; seqs go on where they were."""
+        self._do(do.Clear(), expected)
+
+    # -- what is in force ------------------------------------------------------------------
+
+    def set_title(self, title: str | None) -> None:
+        """Give the session a title, or take it away with None."""
+        self._do(do.SetTitle(title=title))
+
+    def change_prompt(self, prompt: str | None) -> None:
+        """Give the session another system prompt, or none."""
+        self._do(do.ChangePrompt(prompt=prompt))
+
+    def change_model(self, model: str | None, provider: str | None = None) -> None:
+        """Switch to another model."""
+        self._do(do.ChangeModel(model=model, provider=provider))
+
+    def change_configuration(self, configuration: dict[str, Any] | None) -> None:
+        """Give the session another configuration, or none."""
+        self._do(do.ChangeConfiguration(configuration=configuration))
+
+    def advance_round(self, round: int) -> None:  # noqa: A002
+        """Say which round the agent's loop is in."""
+        self._do(do.AdvanceRound(round=round))
+
+    def suspend_tool_calls(self, payload: Any, call_ids: Sequence[str] = ()) -> None:
+        """Leave tool calls pending, with what is needed to take them up again."""
+        self._do(do.SuspendToolCalls(payload=payload, call_ids=tuple(call_ids)))
+
+    def settle_tool_calls(self) -> None:
+        """Say that the pending tool calls were taken up or dropped."""
+        self._do(do.SettleToolCalls())
+
+    def record_usage(
+        self,
+        key: str,
+        *,
+        input: int = 0,  # noqa: A002
+        cache_read: int = 0,
+        cache_write: int = 0,
+        output: int = 0,
+        reasoning: int = 0,
+        cost: Decimal | float | None = None,
+        currency: str | None = None,
+        cost_source: str | None = None,
+        model: str | None = None,
+        provider: str | None = None,
+        round: int | None = None,  # noqa: A002
+    ) -> None:
+        """Record the tokens and cost of one model call, or correct them under the same key.
+
+        The counters are disjoint: `input` is uncached input, `reasoning` is part of `output`.
+        `cost` is in units of `currency` (USD when a cost is given without one).
+        """
+        nanos = None if cost is None else int((Decimal(str(cost)) * 10**9).to_integral_value())
+        usage = UsageRecorded(
+            key=key,
+            round=round,
+            model=model,
+            provider=provider,
+            input=input,
+            cache_read=cache_read,
+            cache_write=cache_write,
+            output=output,
+            reasoning=reasoning,
+            cost_nanos=nanos,
+            currency="USD" if nanos is not None and currency is None else currency,
+            cost_source=cost_source,
+        )
+        self._do(do.RecordUsage(usage=usage, actor=Actor.SYSTEM))
+
+    def add_event(self, event: Event, *, actor: Actor = Actor.UNKNOWN, key: str | None = None) -> int:
+        """Append an activity, an imported record or a custom event; its position."""
+        return self._do(do.AddEvent(event=event, actor=actor, key=key))[0].position
+
+    # -- the session's life ----------------------------------------------------------------
+
+    def end(self, reason: str | None = None) -> None:
+        """End the conversation; it can be reopened, and still takes messages."""
+        self._do(do.End(reason=reason))
+
+    def reopen(self) -> None:
+        """Make an ended or archived session active again."""
+        self._do(do.Reopen())
+
+    def archive(self) -> None:
+        """Put the session away; it keeps everything and still takes messages."""
+        self._do(do.Archive())
+
+    def reparent(self, parent: Session | None) -> None:
+        """Give the session another parent, or none."""
+        self._do(do.Reparent(parent=None if parent is None else parent.stream))
+
+    def close(self, *, cascade: bool = True, reason: str | None = None) -> list[str]:
+        """Close the session for good and, cascading, its children; the names of all closed ones.
+
+        Children that are detached lose their parent and live on. Nothing is deleted: the history
+        stays readable until it is erased, and the id can be created again.
+        """
+        streams = lifecycle.close(
+            self.store.log, self.stream, cascade=cascade, reason=reason, actor=Actor.UNKNOWN
+        )
+        return [self.store.session_of(stream).name for stream in streams]
+
+    def fork(
+        self,
+        session_id: str | None = None,
+        *,
+        at: int | None = None,
+        metadata: dict[str, Any] | None = None,
+        source: str | None = None,
+        occurred_at: int | None = None,
+    ) -> Session:
+        """A new session that continues this one's past at version `at` (its present if None).
+
+        No body is copied. The fork has the context of that point; what happens in either one
+        later does not show in the other. Its usage counts only what happens in it.
+        """
+        stream = lifecycle.fork(
+            self.store.log,
+            self.stream,
+            session_id or self.store.new_id(),
+            at=at,
+            metadata=metadata,
+            source=source,
+            occurred_at=occurred_at,
+        )
+        return self.store.session_of(stream)
+
+    def spawn(self, session_id: str | None = None, **options: Any) -> Session:
+        """Create a child session; the options are those of `SessionStore.create`."""
+        options.setdefault("lifecycle", Lifecycle.EPHEMERAL)
+        return self.store.create(session_id, parent=self, **options)
+
+    def erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
+        """Erase the content of every event, and the session's id; facts and proofs stay."""
+        return lifecycle.erase(self.store.log, self.stream, None, by=by, reason=reason)
+
+    def erase_events(
+        self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
+    ) -> Erased:
+        """Erase the content of the events at these positions of the log."""
+        return lifecycle.erase(self.store.log, self.stream, positions, by=by, reason=reason)
+
+    # -- reading ---------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        """The version of the session's last event."""
+        return reads.version_of(self.store.log, self.stream)
+
+    def state(self, at: int | None = None) -> SessionState:
+        """The folded state, now or as of a version."""
+        return reads.state_of(self.store.log, self.stream, at)
+
+    def info(self) -> SessionInfo:
+        """What a list of sessions shows of this one."""
+        return reads.info_of(self.store.log, self.stream)
+
+    def messages(self, at: int | None = None) -> list[MessageView]:
+        """The active messages in the order a model would be sent them, now or as of a version."""
+        return reads.active_messages(self.store.log, self.stream, at)
+
+    def history(self, *, after: int = 0, limit: int | None = None) -> list[MessageView]:
+        """All messages in order of seq, whatever became of them."""
+        return reads.history(self.store.log, self.stream, after, limit)
+
+    def message(self, seq: int) -> MessageView | None:
+        """One message by its seq."""
+        found = reads.history(self.store.log, self.stream, seq - 1, 1)
+        return found[0] if found and found[0].seq == seq else None
+
+    def chat(
+        self,
+        at: int | None = None,
+        *,
+        limit: int | None = None,
+        unanswered: Unanswered = "placeholder",
+        reasoning: bool = False,
+        prompt: bool = True,
+    ) -> list[ChatMessage]:
+        """What a model would be sent, as OpenAI chat messages; rules in `eventstore.conversation`."""
+        state, messages = reads.state_and_messages(self.store.log, self.stream, at)
+        text = reads.prompt_of(self.store.log, state) if prompt else None
+        return to_chat(
+            messages, prompt=text, limit=limit, unanswered=unanswered, reasoning=reasoning
+        )
+
+    def events(
+        self, *, after: int = 0, upto: int | None = None, content: bool = True
+    ) -> Iterator[Recorded]:
+        """The session's events in order, versions after … upto."""
+        return self.store.log.read_stream(self.stream, after=after, upto=upto, content=content)
+
+    def title(self, at: int | None = None) -> str | None:
+        """The title, now or as of a version."""
+        return reads.title_of(self.store.log, self.state(at))
+
+    def prompt(self, at: int | None = None) -> str | None:
+        """The system prompt, now or as of a version."""
+        return reads.prompt_of(self.store.log, self.state(at))
+
+    def configuration(self, at: int | None = None) -> dict[str, Any] | None:
+        """The configuration, now or as of a version."""
+        return reads.configuration_of(self.store.log, self.state(at))
+
+    def pending_tool_calls(self, at: int | None = None) -> Any:
+        """The payload that `suspend_tool_calls` left, None when nothing is pending."""
+        return reads.pending_of(self.store.log, self.state(at))
+
+    def compactions(self) -> list[CompactionView]:
+        """Every compaction with its note and what it stands for, oldest first."""
+        return reads.compactions(self.store.log, self.stream)
+
+    def tool_calls(self) -> list[ToolCallView]:
+        """Every tool call that has an id, with its result."""
+        return reads.tool_calls(self.store.log, self.stream)
+
+    def usage(self, *, lineage: bool = False) -> UsageTotals:
+        """Tokens and cost of this session, or of it and all its descendants."""
+        return reads.usage(self.store.log, self.stream, lineage)
+
+    def usage_by(
+        self, group: str, *, lineage: bool = False
+    ) -> dict[str | int | None, UsageTotals]:
+        """Usage for each ``model``, ``provider``, ``round``, ``session``, ``currency`` or ``key``.
+
+        For ``session`` the keys are stream numbers.
+        """
+        return reads.usage_by(self.store.log, self.stream, group, lineage)
+
+    def children(self) -> list[Session]:
+        """The sessions that this one spawned."""
+        return [self.store.session_of(n) for n in reads.children(self.store.log, self.stream)]
+
+    def forks(self) -> list[Session]:
+        """The sessions that were forked from this one."""
+        return [self.store.session_of(n) for n in reads.forks(self.store.log, self.stream)]

@@ -1,0 +1,319 @@
+"""`SessionStore`: one file of sessions."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import apsw
+
+from eventstore import snapshots
+from eventstore.errors import (
+    AmbiguousSessionError,
+    InvalidValueError,
+    ProjectionError,
+    UnknownSessionError,
+)
+from eventstore.events.catalogue import Kind, Lifecycle
+from eventstore.log.engine import Durability
+from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
+from eventstore.log.sqlite import SqliteLog, now_us
+from eventstore.log.verification import Finding, verify
+from eventstore.session import commands as do
+from eventstore.session.commands import Command
+from eventstore.store import derived, executor, reads
+from eventstore.store.lifecycle import spawn
+from eventstore.store.session import Session
+from eventstore.store.views import SessionInfo
+from projections.base import Projection
+from projections.check import Difference
+from projections.queries import sessions as session_queries
+
+#: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
+SPAWN_DEPTH_MAX = 8
+
+_OPEN_STATUSES = ("active", "ended", "archived")
+
+
+class SessionStore:
+    """An append-only store of agent sessions in one SQLite file; see `open`."""
+
+    def __init__(self, log: SqliteLog, registry: derived.Registry, spawn_depth_max: int) -> None:
+        self.log = log
+        self.derived = registry
+        self.spawn_depth_max = spawn_depth_max
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        durability: Durability | str = Durability.FULL,
+        readonly: bool = False,
+        create: bool = True,
+        projections: Sequence[type[Projection]] = (),
+        spawn_depth_max: int = SPAWN_DEPTH_MAX,
+        clock: Callable[[], int] = now_us,
+    ) -> SessionStore:
+        """Open the store at `path`, creating it if it is not there; ``:memory:`` keeps it in memory.
+
+        `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
+        crash of the process. `projections` are classes of your own. Any number of threads may use
+        the store, and any number of processes may open the file.
+
+        Raises a `StoreError`: the file is a directory, no store, a newer store, locked, read-only.
+        """
+        registry = derived.Registry(projections)
+        log = SqliteLog(
+            path,
+            durability=Durability(durability),
+            readonly=readonly,
+            create=create,
+            clock=clock,
+            inline=registry.inline,
+        )
+        try:
+            if not readonly:
+                registry.prepare(log)
+        except BaseException:
+            log.close()
+            raise
+        return cls(log, registry, spawn_depth_max)
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed already."""
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SessionStore {self.path}>"
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+        return self.log.path
+
+    # -- sessions --------------------------------------------------------------------------
+
+    @staticmethod
+    def new_id() -> str:
+        """A fresh session id."""
+        return f"sess_{secrets.token_hex(12)}"
+
+    def create(
+        self,
+        session_id: str | None = None,
+        *,
+        title: str | None = None,
+        prompt: str | None = None,
+        model: str | None = None,
+        provider: str | None = None,
+        configuration: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        source: str | None = None,
+        parent: Session | None = None,
+        spawn_call_id: str | None = None,
+        kind: Kind = Kind.ROOT,
+        lifecycle: Lifecycle = Lifecycle.EPHEMERAL,
+        key: str | None = None,
+        occurred_at: int | None = None,
+    ) -> Session:
+        """Begin a session; with a `parent` it is a sub-agent's, one level deeper.
+
+        An id that was closed begins its next incarnation. With a `key` the call can be repeated
+        safely. Raises `SessionExistsError`, `SpawnDepthError`, `InvalidValueError`.
+        """
+        command = do.Create(
+            session_id=self.new_id() if session_id is None else session_id,
+            kind=kind,
+            lifecycle=lifecycle,
+            depth_max=self.spawn_depth_max,
+            spawn_call_id=spawn_call_id,
+            source=source,
+            title=title,
+            prompt=prompt,
+            model=model,
+            provider=provider,
+            configuration=configuration,
+            metadata=metadata,
+            actor=Actor.SYSTEM,
+            key=key,
+            occurred_at=occurred_at,
+        )
+        stream = spawn(self.log, command, None if parent is None else parent.stream)
+        return self.session_of(stream)
+
+    def get(self, session_id: str) -> Session | None:
+        """The session with exactly this id (``id~n`` for an earlier incarnation), or None."""
+        name, mark, number = session_id.rpartition("~")
+        if mark and number.isascii() and number.isdigit():
+            head = self.log.stream(name, int(number))
+        else:
+            head = self.log.stream(session_id)
+        return None if head is None else self._handle(head)
+
+    def session(self, session_id: str) -> Session:
+        """The session with exactly this id; raises `UnknownSessionError`."""
+        found = self.get(session_id)
+        if found is None:
+            raise UnknownSessionError(f"there is no session {session_id!r} in {self.path}")
+        return found
+
+    def find(self, prefix: str) -> Session:
+        """The session with this id, or the only one whose id starts so.
+
+        Raises `UnknownSessionError` or `AmbiguousSessionError`, which lists the candidates.
+        """
+        found = self.get(prefix)
+        if found is not None:
+            return found
+        candidates = self.sessions_with_prefix(prefix) if prefix else []
+        if not candidates:
+            raise UnknownSessionError(f"no session id starts with {prefix!r} in {self.path}")
+        if len(candidates) > 1:
+            names = ", ".join(candidate.name for candidate in candidates[:10])
+            raise AmbiguousSessionError(
+                f"{len(candidates)} session ids start with {prefix!r}: {names}"
+            )
+        return candidates[0]
+
+    def sessions_with_prefix(self, prefix: str) -> list[Session]:
+        """The newest incarnation of every session whose id starts with `prefix`."""
+        newest = {head.session_id: head for head in self.log.streams_with_prefix(prefix)}
+        return [self._handle(head) for head in newest.values()]
+
+    def session_of(self, stream: int) -> Session:
+        """The session with this stream number."""
+        head = self.log.stream_by_id(stream)
+        if head is None:
+            raise UnknownSessionError(f"there is no session with stream number {stream}")
+        return self._handle(head)
+
+    def _handle(self, head: StreamHead) -> Session:
+        return Session(self, head.session_id, head.incarnation, head.id)
+
+    def sessions(
+        self,
+        *,
+        statuses: Sequence[str] | None = _OPEN_STATUSES,
+        kind: str | None = None,
+        source: str | None = None,
+        parent: Session | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[SessionInfo]:
+        """Sessions that match, those with the latest activity first.
+
+        Closed ones are left out unless `statuses` names ``closed`` (None means any status).
+        """
+        with self.log.snapshot() as connection:
+            reads.require_current(connection)
+            listed = session_queries.select(
+                connection,
+                statuses=statuses,
+                kind=kind,
+                source=source,
+                parent=None if parent is None else parent.stream,
+                limit=-1 if limit is None else limit,
+                offset=offset,
+            )
+            return [reads.info(connection, one) for one in listed]
+
+    # -- commands on several sessions --------------------------------------------------------
+
+    def execute(
+        self, batch: Sequence[tuple[Session, Command]], expected: Expected = ANY
+    ) -> list[list[Recorded]]:
+        """Run commands (see `eventstore.session.commands`) as one atomic transaction.
+
+        Either all are stored or none; the result holds each command's events. `expected` is
+        checked for each session before its first command. Raises the first command's error.
+        """
+        pairs = []
+        for session, command in batch:
+            if isinstance(command, do.Create):
+                raise InvalidValueError("a session is created by SessionStore.create")
+            pairs.append((session.stream, command))
+        return executor.execute(self.log, pairs, expected)
+
+    # -- the log ---------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """The last position and its leaf."""
+        return self.log.head()
+
+    def events(
+        self, *, after: int = 0, upto: int | None = None, content: bool = True
+    ) -> Iterator[Recorded]:
+        """Events of all sessions in order, positions after … upto."""
+        return self.log.read_all(after=after, upto=upto, content=content)
+
+    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
+        """Check every row of the log against its hashes; an empty list means nothing was changed.
+
+        `progress` is told ``(position, head)`` from time to time.
+        """
+        return list(verify(self.log, progress))
+
+    # -- derived data ----------------------------------------------------------------------
+
+    def rebuild(
+        self,
+        names: Sequence[str] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> list[str]:
+        """Derive projections anew from the log and swap them in; the names of those rebuilt.
+
+        Readers and writers go on meanwhile; an interrupted rebuild is resumed by the next one.
+        Stale snapshots are dropped. `progress` is told ``(name, position, head)``.
+        """
+        rebuilt = self.derived.rebuild(self.log, names, progress)
+        self.log.transact(lambda tx: snapshots.drop_stale(tx.connection), exclusive=True)
+        return rebuilt
+
+    def check(
+        self,
+        names: Sequence[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Difference]:
+        """Derive projections a second time and compare row by row; no difference means correct."""
+        return self.derived.check(self.log, names, progress)
+
+    def catch_up(self, name: str, *, seconds: float | None = None) -> int:
+        """Bring an on-read projection forward; the number of events it still lacks."""
+        return self.derived.catch_up(self.log, name, seconds)
+
+    @contextmanager
+    def read(self, name: str, *, seconds: float | None = None) -> Iterator[apsw.Connection]:
+        """A connection for reading a projection's tables, caught up first.
+
+        Raises `ProjectionBehindError` when the time budget did not suffice.
+        """
+        missing = 0 if self.log.readonly else self.catch_up(name, seconds=seconds)
+        self.derived.require(name, missing)
+        with self.log.snapshot() as connection:
+            yield connection
+
+    def detached(self) -> dict[str, ProjectionError]:
+        """User projections that failed inline and stay behind until they are rebuilt."""
+        return dict(self.derived.inline.detached)
+
+    def finish_erasures(self) -> bool:
+        """Try again to empty the write-ahead log of erased text; whether it is done."""
+        return self.log.truncate_wal()[0]
+

@@ -1,0 +1,144 @@
+"""What reads return: plain values, text included. Times are µs since 1970."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from eventstore.events.catalogue import (
+    ContextCompacted,
+    MessageAppended,
+    MessageContent,
+    Run,
+    ToolCall,
+)
+from projections.queries.messages import MessageRow
+
+_NOTHING = MessageContent()
+
+
+class SessionInfo(Struct, frozen=True, kw_only=True):
+    """A session as a list shows it. `parent` and `origin` are session ids."""
+
+    session_id: str
+    incarnation: int
+    title: str | None
+    status: str
+    kind: str
+    lifecycle: str
+    depth: int
+    parent: str | None
+    origin: str | None
+    origin_version: int | None
+    source: str | None
+    model: str | None
+    provider: str | None
+    round: int
+    version: int
+    messages: int
+    active_messages: int
+    compactions: int
+    tool_calls: int
+    preview: str | None
+    created_at: int
+    updated_at: int
+    last_message_at: int | None
+
+
+class MessageView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message with its text.
+
+    `state` is active, compacted, consolidated, retracted or cleared; `stands_for` are the runs of
+    seqs that a compaction's note took the place of; `erased` says that the text was erased.
+    """
+
+    seq: int
+    role: str
+    position: int
+    state: str = "active"
+    text: str | None = None
+    parts: list[Any] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    call_id: str | None = None
+    tool_name: str | None = None
+    failed: bool = False
+    reasoning: str | None = None
+    reasoning_items: list[Any] | None = None
+    metadata: dict[str, Any] | None = None
+    round: int | None = None
+    tokens: int | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    model: str | None = None
+    at: int = 0
+    stands_for: tuple[Run, ...] = ()
+    inherited: bool = False
+    erased: bool = False
+
+
+class ToolCallView(Struct, frozen=True, kw_only=True):
+    """A tool call with its result, as far as there is one and neither was erased."""
+
+    call_id: str
+    seq: int
+    name: str | None
+    arguments: Any
+    called_at: int
+    result_seq: int | None
+    result: str | list[Any] | None
+    failed: bool | None
+    answered_at: int | None
+
+
+class CompactionView(Struct, frozen=True, kw_only=True):
+    """A compaction: the note's seq and text, and what it stands for."""
+
+    number: int
+    version: int
+    seq: int
+    from_seq: int
+    to_seq: int
+    runs: tuple[Run, ...]
+    count: int
+    note: str | None
+    round: int | None
+    tokens_before: int | None
+    tokens_after: int | None
+    trigger: str | None
+    at: int
+
+
+def message_view(row: MessageRow, state: str | None = None) -> MessageView:
+    """The view of a row of `messages`; `state` overrides the row's, for a read of the past."""
+    recorded = row.recorded
+    event = recorded.event
+    assert isinstance(event, MessageAppended | ContextCompacted)
+    content: MessageContent = event.content if event.content is not None else _NOTHING
+    appended = event if isinstance(event, MessageAppended) else None
+    return MessageView(
+        seq=row.seq,
+        role=event.role,
+        position=recorded.position,
+        state=row.state if state is None else state,
+        text=content.text,
+        parts=content.parts,
+        name=content.name,
+        tool_calls=content.tool_calls,
+        call_id=appended.call_id if appended else None,
+        tool_name=content.tool_name,
+        failed=appended.failed if appended else False,
+        reasoning=content.reasoning,
+        reasoning_items=content.reasoning_items,
+        metadata=content.metadata,
+        round=event.round,
+        tokens=event.tokens,
+        finish_reason=appended.finish_reason if appended else None,
+        response_id=appended.response_id if appended else None,
+        model=appended.model if appended else None,
+        at=event.occurred_at or recorded.recorded_at,
+        stands_for=event.runs if isinstance(event, ContextCompacted) else (),
+        inherited=row.inherited,
+        erased=event.content is None and recorded.commitment is not None,
+    )

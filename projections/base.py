@@ -1,0 +1,93 @@
+"""What a projection is.
+
+A projection is a read model: tables that are derived from the log and nothing else. It has a name,
+a version, its tables' DDL, and `apply(connection, events)`. The same `apply` serves inline use,
+catching up and rebuilding, with the events cut into any pages: rows must depend on the events
+alone, never on the clock, on chance, or on where a page ends.
+
+A projection with text of people or models in its tables must hold it as positions, joined with
+`contents` when read; otherwise erasure would not reach it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import apsw
+
+from eventstore.errors import ProjectionError
+from eventstore.log.port import Recorded
+
+
+class Projection(ABC):
+    """Base of every projection, built in or a user's own.
+
+    In `schema` and in the SQL given to `sql`, tables are written ``{table}``; each must be listed
+    in `tables`. They are filled in with the live tables' names, or with those of the copy that a
+    rebuild or a check writes. `indexes` is DDL for what only makes reading faster.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    tables: ClassVar[tuple[str, ...]]
+    schema: ClassVar[str]
+    indexes: ClassVar[str] = ""
+    #: Written with each append; otherwise caught up before a read.
+    inline: ClassVar[bool] = False
+    #: Whether `apply` looks at `event.content` (None for it otherwise: reading it costs time).
+    reads_content: ClassVar[bool] = False
+
+    def __init__(self, names: dict[str, str] | None = None) -> None:
+        self.names = names or {table: table for table in self.tables}
+        self.prepare()
+
+    def sql(self, template: str) -> str:
+        """A statement with this instance's table names filled in."""
+        for table, name in self.names.items():
+            template = template.replace("{" + table + "}", name)
+        return template
+
+    def prepare(self) -> None:  # noqa: B027
+        """Make statements ready, if wanted: called once, when the table names are known."""
+
+    @abstractmethod
+    def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
+        """Bring the tables forward by these events, which follow those applied before.
+
+        Runs inside a transaction that also moves the checkpoint. May raise to refuse an event.
+        """
+
+    def create(self, connection: apsw.Connection, *, indexes: bool = True) -> None:
+        """Create the tables."""
+        connection.execute(self.sql(self.schema)).fetchall()
+        if indexes:
+            self.create_indexes(connection)
+
+    def create_indexes(self, connection: apsw.Connection) -> None:
+        """Create what makes reading faster."""
+        if self.indexes:
+            connection.execute(self.sql(self.indexes)).fetchall()
+
+    def drop(self, connection: apsw.Connection) -> None:
+        """Drop the tables where they exist."""
+        for name in self.names.values():
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def apply_page(
+    projection: Projection, connection: apsw.Connection, events: Sequence[Recorded]
+) -> None:
+    """Apply events; a failure names the projection and the stretch of the log."""
+    if not events:
+        return
+    try:
+        projection.apply(connection, events)
+    except apsw.Error:
+        raise
+    except Exception as error:
+        raise ProjectionError(
+            f"projection {projection.name!r} cannot apply the events at positions "
+            f"{events[0].position} to {events[-1].position}: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,220 @@
+"""Sessions: state, counters, last activity, and where title and preview are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, fields
+from importlib.resources import files
+from typing import Any
+
+import apsw
+
+from eventstore.events import catalogue as ev
+from eventstore.events.catalogue import Event
+from eventstore.events.stored import require_known
+from eventstore.log.port import Recorded
+from projections.base import Projection
+
+
+@dataclass(slots=True)
+class SessionRow:
+    """A row of the table, in the order of its columns."""
+
+    stream: int
+    version: int = 0
+    status: str = "active"
+    kind: str = "root"
+    lifecycle: str = "ephemeral"
+    depth: int = 0
+    parent: int | None = None
+    origin: int | None = None
+    origin_version: int | None = None
+    source: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    round: int = 0
+    messages: int = 0
+    active_messages: int = 0
+    compactions: int = 0
+    tool_calls: int = 0
+    title_position: int | None = None
+    prompt_position: int | None = None
+    configuration_position: int | None = None
+    pending_position: int | None = None
+    preview_position: int | None = None
+    created_at: int = 0
+    updated_at: int = 0
+    last_message_at: int | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(SessionRow))
+
+_LIST = ", ".join(COLUMNS)
+_SELECT = f"SELECT {_LIST} FROM {{sessions}} WHERE stream = ?"  # noqa: S608
+_REPLACE = (
+    f"INSERT OR REPLACE INTO {{sessions}} ({_LIST}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+
+
+class Sessions(Projection):
+    """The `sessions` table."""
+
+    name = "sessions"
+    tables = ("sessions",)
+    schema = (files("projections.builtin") / "sessions.sql").read_text(encoding="utf-8")
+    inline = True
+
+    def prepare(self) -> None:
+        """Fill in the table names."""
+        self._select = self.sql(_SELECT)
+        self._replace = self.sql(_REPLACE)
+
+    def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
+        """Load each session's row once, apply its events, write it back."""
+        rows: dict[int, SessionRow] = {}
+        for recorded in events:
+            row = rows.get(recorded.stream)
+            if row is None:
+                row = rows[recorded.stream] = self._load(connection, recorded.stream)
+            self._apply_one(connection, rows, row, recorded)
+        connection.executemany(self._replace, [astuple(row) for row in rows.values()])
+
+    def _load(self, connection: apsw.Connection, stream: int) -> SessionRow:
+        found = connection.execute(self._select, (stream,)).fetchone()
+        return SessionRow(stream) if found is None else SessionRow(*found)
+
+    def _apply_one(
+        self,
+        connection: apsw.Connection,
+        rows: dict[int, SessionRow],
+        row: SessionRow,
+        recorded: Recorded,
+    ) -> None:
+        event = recorded.event
+        at = event.occurred_at or recorded.recorded_at
+        if row.version == 0:
+            row.created_at = at
+        row.version = recorded.version
+        kind = type(event)
+        if kind not in _QUIET:
+            row.updated_at = at
+        if kind is ev.SessionForked:
+            self._inherit_preview(connection, rows, row, event.origin)  # type: ignore[attr-defined]
+        change = _CHANGES.get(kind)
+        if change is not None:
+            change(row, event, recorded.position, at)
+
+    def _inherit_preview(
+        self, connection: apsw.Connection, rows: dict[int, SessionRow], row: SessionRow, origin: int
+    ) -> None:
+        source = rows.get(origin) or self._load(connection, origin)
+        row.preview_position = source.preview_position
+
+
+def _created(row: SessionRow, e: ev.SessionCreated, _: int, __: int) -> None:
+    row.kind, row.lifecycle, row.depth = str(e.kind), str(e.lifecycle), e.depth
+    row.parent, row.source = e.parent, e.source
+
+
+def _forked(row: SessionRow, e: ev.SessionForked, _: int, __: int) -> None:
+    row.kind, row.lifecycle, row.depth = str(e.kind), str(e.lifecycle), e.depth
+    row.parent, row.source = e.parent, e.source
+    row.origin, row.origin_version = e.origin, e.origin_version
+    row.model, row.provider, row.round = e.model, e.provider, e.round
+    row.messages = row.active_messages = sum(length for _, length in e.active)
+    row.title_position, row.prompt_position = e.title_position, e.prompt_position
+    row.configuration_position = e.configuration_position
+    row.pending_position = e.pending_position
+
+
+def _message(row: SessionRow, e: ev.MessageAppended, position: int, at: int) -> None:
+    row.messages += 1
+    row.active_messages += 1
+    row.tool_calls += len(e.call_ids)
+    row.last_message_at = at
+    if row.preview_position is None and e.role == "user":
+        row.preview_position = position
+
+
+def _compacted(row: SessionRow, e: ev.ContextCompacted, _: int, at: int) -> None:
+    row.messages += 1
+    row.active_messages += 1 - e.count
+    row.compactions += 1
+    row.last_message_at = at
+
+
+def _removed(
+    row: SessionRow,
+    e: ev.MessagesConsolidated | ev.MessagesRetracted | ev.MessagesCleared,
+    _: int,
+    __: int,
+) -> None:
+    row.active_messages -= e.count
+
+
+def _status(status: str) -> Callable[[SessionRow, Any, int, int], None]:
+    def change(row: SessionRow, _: Any, __: int, ___: int) -> None:
+        row.status = status
+
+    return change
+
+
+def _in_force(column: str) -> Callable[[SessionRow, Any, int, int], None]:
+    def change(row: SessionRow, e: Any, position: int, _: int) -> None:
+        setattr(row, column, None if e.cleared else position)
+
+    return change
+
+
+def _reparented(row: SessionRow, e: ev.SessionReparented, _: int, __: int) -> None:
+    row.parent = e.parent
+
+
+def _model(row: SessionRow, e: ev.ModelChanged, _: int, __: int) -> None:
+    row.model, row.provider = e.model, e.provider
+
+
+def _round(row: SessionRow, e: ev.RoundAdvanced, _: int, __: int) -> None:
+    row.round = e.round
+
+
+def _suspended(row: SessionRow, _: Any, position: int, __: int) -> None:
+    row.pending_position = position
+
+
+def _settled(row: SessionRow, _: Any, __: int, ___: int) -> None:
+    row.pending_position = None
+
+
+def _unknown(_: SessionRow, e: ev.UnknownEvent, __: int, ___: int) -> None:
+    require_known(e)
+
+
+_CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
+    ev.SessionCreated: _created,
+    ev.SessionForked: _forked,
+    ev.SessionEnded: _status("ended"),
+    ev.SessionReopened: _status("active"),
+    ev.SessionArchived: _status("archived"),
+    ev.SessionClosed: _status("closed"),
+    ev.SessionReparented: _reparented,
+    ev.TitleSet: _in_force("title_position"),
+    ev.PromptChanged: _in_force("prompt_position"),
+    ev.ConfigurationChanged: _in_force("configuration_position"),
+    ev.ModelChanged: _model,
+    ev.RoundAdvanced: _round,
+    ev.ToolCallsSuspended: _suspended,
+    ev.ToolCallsSettled: _settled,
+    ev.MessageAppended: _message,
+    ev.ContextCompacted: _compacted,
+    ev.MessagesConsolidated: _removed,
+    ev.MessagesRetracted: _removed,
+    ev.MessagesCleared: _removed,
+    ev.UnknownEvent: _unknown,
+}
+
+#: Events about the session that are no activity in it.
+_QUIET: frozenset[type[Event]] = frozenset(
+    {ev.ContentErased, ev.ExportCreated, ev.RecordImported, ev.UnknownEvent}
+)

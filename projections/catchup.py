@@ -1,0 +1,109 @@
+"""Bringing projections that lag behind up to the head of the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from eventstore.log import reading
+from eventstore.log.port import Head
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from projections import checkpoints
+from projections.base import Projection, apply_page
+from projections.checkpoints import START
+
+#: Events applied at a time; also what one transaction of a rebuild or catch-up covers.
+PAGE = 1000
+
+
+def reset(
+    connection: apsw.Connection, projections: Sequence[Projection], name: str, version: int
+) -> None:
+    """Drop and create the tables and set the checkpoint to the beginning."""
+    for projection in projections:
+        projection.drop(connection)
+        projection.create(connection)
+    checkpoints.write(connection, name, version, START)
+
+
+def advance(
+    connection: apsw.Connection,
+    projections: Sequence[Projection],
+    name: str,
+    version: int,
+    start: Head,
+    upto: int | None = None,
+) -> Head:
+    """Apply one page after `start` and move the checkpoint; the head reached."""
+    content = any(projection.reads_content for projection in projections)
+    page = reading.page_of_log(connection, start.position, upto, content, PAGE)
+    if not page:
+        return start
+    for projection in projections:
+        apply_page(projection, connection, page)
+    head = Head(page[-1].position, page[-1].leaf)
+    checkpoints.write(connection, name, version, head)
+    return head
+
+
+def usable(connection: apsw.Connection, name: str, version: int) -> Head | None:
+    """The head that the tables have reached, None when they must be made anew.
+
+    Tables of another version, or of a history that is not the log's, are not used.
+    """
+    checkpoint = checkpoints.read(connection, name)
+    if checkpoint is None or checkpoint.version != version:
+        return None
+    return checkpoint.head if checkpoints.belongs(connection, checkpoint) else None
+
+
+def catch_up_here(
+    connection: apsw.Connection,
+    projections: Sequence[Projection],
+    name: str,
+    version: int,
+    *,
+    upto: int | None = None,
+) -> Head:
+    """Catch up wholly inside the transaction that is open on `connection`."""
+    head = usable(connection, name, version)
+    if head is None:
+        reset(connection, projections, name, version)
+        head = START
+    while True:
+        reached = advance(connection, projections, name, version, head, upto)
+        if reached == head:
+            return head
+        head = reached
+
+
+def catch_up(
+    log: SqliteLog,
+    projections: Sequence[Projection],
+    name: str,
+    version: int,
+    *,
+    seconds: float | None = None,
+) -> int:
+    """Catch up page by page, each in a transaction of its own; the events still missing after it.
+
+    Stops when `seconds` are over. Writers append between the pages.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+
+    def step(transaction: SqliteTransaction) -> tuple[Head, int]:
+        connection = transaction.connection
+        head = usable(connection, name, version)
+        if head is None:
+            reset(connection, projections, name, version)
+            head = START
+        head = advance(connection, projections, name, version, head)
+        return head, reading.head_of(connection).position - head.position
+
+    while True:
+        _, missing = log.transact(step, exclusive=True)
+        if not missing or (deadline is not None and time.monotonic() >= deadline):
+            return missing

@@ -1,0 +1,97 @@
+"""Projections that are written with each append, in the append's own transaction.
+
+The built-in ones share one checkpoint. Before an append is applied the checkpoint must be at the
+head before it; if it is not (another process ran older code, or the projection is new) they are
+caught up first, in the same transaction, so that there is never a silent hole. A user's inline
+projection that fails is detached: its checkpoint stays behind, the failure is kept for
+`detached`, and the append goes on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import apsw
+
+from eventstore.errors import ProjectionError
+from eventstore.log.port import Head, Recorded
+from projections import checkpoints
+from projections.base import Projection, apply_page
+from projections.catchup import catch_up_here
+
+#: The checkpoint that the built-in projections share.
+BUILTIN_NAME = "builtin"
+
+
+class InlineProjections:
+    """Called by the log with the events of each commit; see the module's docstring."""
+
+    def __init__(self, builtin: Sequence[Projection], users: Sequence[Projection] = ()) -> None:
+        self.builtin = tuple(builtin)
+        self.users = tuple(users)
+        self.version = sum(projection.version for projection in builtin)
+        self.detached: dict[str, ProjectionError] = {}
+        self._at: Head | None = None
+
+    def __call__(
+        self, connection: apsw.Connection, events: list[Recorded], before: Head
+    ) -> None:
+        """Apply the events of one commit, which follow `before`."""
+        last = events[-1]
+        after = Head(last.position, last.leaf)
+        if before != self._at:
+            self._catch_up_builtin(connection, before)
+        self._at = None
+        for projection in self.builtin:
+            apply_page(projection, connection, events)
+        checkpoints.write(connection, BUILTIN_NAME, self.version, after)
+        for projection in self.users:
+            if projection.name not in self.detached:
+                self._apply_user(projection, connection, events, before, after)
+        self._at = after
+
+    def _catch_up_builtin(self, connection: apsw.Connection, before: Head) -> None:
+        checkpoint = checkpoints.read(connection, BUILTIN_NAME)
+        if checkpoint is None or checkpoint.head != before or checkpoint.version != self.version:
+            catch_up_here(
+                connection, self.builtin, BUILTIN_NAME, self.version, upto=before.position
+            )
+
+    def _apply_user(
+        self,
+        projection: Projection,
+        connection: apsw.Connection,
+        events: Sequence[Recorded],
+        before: Head,
+        after: Head,
+    ) -> None:
+        connection.execute("SAVEPOINT user_projection")
+        try:
+            checkpoint = checkpoints.read(connection, projection.name)
+            if (
+                checkpoint is None
+                or checkpoint.head != before
+                or checkpoint.version != projection.version
+            ):
+                catch_up_here(
+                    connection,
+                    (projection,),
+                    projection.name,
+                    projection.version,
+                    upto=before.position,
+                )
+            apply_page(projection, connection, events)
+            checkpoints.write(connection, projection.name, projection.version, after)
+        except (ProjectionError, apsw.SQLError, apsw.ConstraintError) as error:
+            connection.execute("ROLLBACK TO user_projection")
+            failure = error if isinstance(error, ProjectionError) else ProjectionError(str(error))
+            self.detached[projection.name] = failure
+            warnings.warn(
+                f"projection {projection.name!r} failed and is detached until it is rebuilt: "
+                f"{failure}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        finally:
+            connection.execute("RELEASE user_projection")

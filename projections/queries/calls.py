@@ -1,0 +1,37 @@
+"""Tool calls and compactions of a session."""
+
+from __future__ import annotations
+
+import apsw
+
+from eventstore import codec
+
+_CALLS = (
+    "SELECT call_id, seq, ordinal, call_position, called_at, result_seq, result_position, failed, "
+    "answered_at FROM tool_calls WHERE stream = ? ORDER BY seq, ordinal"
+)
+_COMPACTIONS = (
+    "SELECT version, position, seq, from_seq, to_seq, runs, count, round, tokens_before, "
+    "tokens_after, trigger, compacted_at FROM compactions WHERE stream = ? ORDER BY version"
+)
+
+CallRow = tuple[str, int, int, int, int, int | None, int | None, int | None, int | None]
+
+
+def tool_calls(connection: apsw.Connection, stream: int) -> list[CallRow]:
+    """Rows of `tool_calls`, in the order of the calls."""
+    return list(connection.execute(_CALLS, (stream,)).fetchall())
+
+
+def compactions(connection: apsw.Connection, stream: int) -> list[dict[str, object]]:
+    """Rows of `compactions`, oldest first."""
+    names = (
+        "version", "position", "seq", "from_seq", "to_seq", "runs", "count", "round",
+        "tokens_before", "tokens_after", "trigger", "compacted_at",
+    )  # fmt: skip
+    rows = []
+    for found in connection.execute(_COMPACTIONS, (stream,)).fetchall():
+        row = dict(zip(names, found, strict=True))
+        row["runs"] = tuple((first, length) for first, length in codec.decode(found[5].encode()))
+        rows.append(row)
+    return rows

@@ -1,0 +1,102 @@
+"""The list of sessions, with ids from the log and text joined from the contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import apsw
+
+from eventstore.events.catalogue import MessageContent, TitleContent
+from eventstore.log import blobs, reading
+from projections.builtin.sessions import COLUMNS, SessionRow
+
+_FIELDS = ", ".join(f"p.{column}" for column in COLUMNS)
+_SELECT = (
+    f"SELECT s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
+    "JOIN streams AS s ON s.id = p.stream"
+)
+_TEXT = (
+    "SELECT e.type, e.schema, c.body FROM events AS e JOIN contents AS c USING (position) "
+    "WHERE position = ?"
+)
+_NAME = "SELECT session_id, incarnation FROM streams WHERE id = ?"
+
+#: How many characters of the first user message a preview shows.
+PREVIEW_CHARACTERS = 80
+
+
+class ListedSession(NamedTuple):
+    """A row of `sessions` with the session's id."""
+
+    session_id: str
+    incarnation: int
+    row: SessionRow
+
+
+def select(
+    connection: apsw.Connection,
+    *,
+    streams: Sequence[int] | None = None,
+    statuses: Sequence[str] | None = None,
+    kind: str | None = None,
+    source: str | None = None,
+    parent: int | None = None,
+    limit: int = -1,
+    offset: int = 0,
+) -> list[ListedSession]:
+    """Sessions that match, those with the latest activity first."""
+    terms: list[str] = []
+    values: list[Any] = []
+    for column, wanted in (("p.stream", streams), ("p.status", statuses)):
+        if wanted is not None:
+            terms.append(f"{column} IN ({','.join('?' * len(wanted))})")
+            values.extend(wanted)
+    for column, value in (("p.kind", kind), ("p.source", source), ("p.parent", parent)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            values.append(value)
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    sql = f"{_SELECT}{where} ORDER BY p.updated_at DESC, p.stream DESC LIMIT ? OFFSET ?"
+    rows = connection.execute(sql, (*values, limit, offset)).fetchall()
+    return [ListedSession(row[0], row[1], SessionRow(*row[2:])) for row in rows]
+
+
+def text_at(connection: apsw.Connection, position: int | None) -> Any:
+    """The content of the event at a position; None where there is none or it was erased."""
+    if position is None:
+        return None
+    row = connection.execute(_TEXT, (position,)).fetchone()
+    if row is None or row[2] is None:
+        return None
+    fetch = reading.blob_fetcher(connection)
+    return blobs.read_content(row[0], row[1], row[2].encode(), fetch)
+
+
+def title_at(connection: apsw.Connection, position: int | None) -> str | None:
+    """The title that the event at this position set."""
+    content = text_at(connection, position)
+    return content.title if isinstance(content, TitleContent) else None
+
+
+def preview_at(connection: apsw.Connection, position: int | None) -> str | None:
+    """The beginning of the message at this position, on one line."""
+    content = text_at(connection, position)
+    if not isinstance(content, MessageContent):
+        return None
+    text = content.text
+    if text is None:
+        texts: Iterable[Any] = (
+            part.get("text") for part in content.parts or () if isinstance(part, dict)
+        )
+        text = next((found for found in texts if isinstance(found, str)), "")
+    line = " ".join(text[: PREVIEW_CHARACTERS * 8].split())
+    return line if len(line) <= PREVIEW_CHARACTERS else line[: PREVIEW_CHARACTERS - 1] + "…"
+
+
+def name_of(connection: apsw.Connection, stream: int | None) -> str | None:
+    """The session id of a stream, with ``~n`` for the n-th incarnation after the first."""
+    row = None if stream is None else connection.execute(_NAME, (stream,)).fetchone()
+    if row is None:
+        return None
+    return str(row[0]) if row[1] == 1 else f"{row[0]}~{row[1]}"

@@ -1,0 +1,80 @@
+"""Sums of usage: every model call once, its newest event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+from msgspec import Struct
+
+_SUMS = (
+    "count(*), coalesce(sum(input), 0), coalesce(sum(cache_read), 0), "
+    "coalesce(sum(cache_write), 0), coalesce(sum(output), 0), coalesce(sum(reasoning), 0), "
+    "sum(cost_nanos)"
+)
+_GROUPS = {
+    "model": "model",
+    "provider": "provider",
+    "round": "round",
+    "currency": "currency",
+    "session": "stream",
+    "key": "key",
+}
+
+
+class UsageTotals(Struct, frozen=True, kw_only=True):
+    """Counters are disjoint; `reasoning` is part of `output`; cost is None where none is known.
+
+    Costs in several currencies are never added up: group by currency then.
+    """
+
+    calls: int = 0
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cost_nanos: int | None = None
+
+    @property
+    def input_total(self) -> int:
+        """All input tokens, cached ones included."""
+        return self.input + self.cache_read + self.cache_write
+
+    @property
+    def total(self) -> int:
+        """All tokens."""
+        return self.input_total + self.output
+
+
+def totals(connection: apsw.Connection, streams: Sequence[int]) -> UsageTotals:
+    """The sum over these sessions."""
+    marks = ",".join("?" * len(streams))
+    sql = f"SELECT {_SUMS} FROM usage WHERE stream IN ({marks})"  # noqa: S608
+    return _totals(connection.execute(sql, tuple(streams)).fetchall()[0])
+
+
+def by(
+    connection: apsw.Connection, streams: Sequence[int], group: str
+) -> dict[str | int | None, UsageTotals]:
+    """Sums for each model, provider, round, currency, session (stream) or key."""
+    column, marks = _GROUPS[group], ",".join("?" * len(streams))
+    sql = (
+        f"SELECT {column}, {_SUMS} FROM usage WHERE stream IN ({marks}) "  # noqa: S608
+        f"GROUP BY {column} ORDER BY {column}"
+    )
+    rows = connection.execute(sql, tuple(streams)).fetchall()
+    return {row[0]: _totals(row[1:]) for row in rows}
+
+
+def _totals(row: Sequence[int | None]) -> UsageTotals:
+    calls, input_, cache_read, cache_write, output, reasoning, cost = row
+    return UsageTotals(
+        calls=calls or 0,
+        input=input_ or 0,
+        cache_read=cache_read or 0,
+        cache_write=cache_write or 0,
+        output=output or 0,
+        reasoning=reasoning or 0,
+        cost_nanos=cost,
+    )

@@ -1,0 +1,103 @@
+"""Rebuilding projections from the log, beside the live ones.
+
+A rebuild writes a second set of tables page by page, each page in a transaction of its own, while
+readers and writers go on with the live ones. It can be interrupted and is resumed where it was. At
+the head it catches up what was appended meanwhile and swaps the tables in one transaction. An
+event that a projection cannot apply stops the rebuild; the live tables are untouched then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import apsw
+
+from eventstore.log import reading
+from eventstore.log.port import Head
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from projections import checkpoints
+from projections.base import Projection
+from projections.catchup import advance, usable
+from projections.checkpoints import START
+
+#: Told after each page: ``(position reached, position of the head)``.
+Progress: TypeAlias = Callable[[int, int], None]
+
+SUFFIX = "_rebuild"
+
+
+def shadow_of(projection: Projection) -> Projection:
+    """The same projection, writing to the tables of a rebuild."""
+    return type(projection)({table: table + SUFFIX for table in projection.tables})
+
+
+def rebuild(
+    log: SqliteLog,
+    projections: Sequence[Projection],
+    name: str,
+    version: int,
+    *,
+    progress: Progress | None = None,
+) -> Head:
+    """Rebuild projections that share the checkpoint `name`, resuming an interrupted rebuild.
+
+    Returns the head that they were rebuilt to. Raises `ProjectionError` naming the events that a
+    projection cannot apply.
+    """
+    shadows = [shadow_of(projection) for projection in projections]
+    shadow_name = f"{name}{SUFFIX}:{','.join(projection.name for projection in projections)}"
+
+    def step(transaction: SqliteTransaction) -> tuple[Head, Head, bool]:
+        connection = transaction.connection
+        head = usable(connection, shadow_name, version)
+        if head is None or not _tables_exist(connection, shadows):
+            reset_shadows(connection, shadows, shadow_name, version)
+            head = START
+        reached = advance(connection, shadows, shadow_name, version, head)
+        end = reading.head_of(connection)
+        if reached == end:
+            _swap(connection, projections, shadows)
+            checkpoints.delete(connection, shadow_name)
+            checkpoints.write(connection, name, version, end)
+        return reached, end, reached == end
+
+    while True:
+        reached, end, done = log.transact(step, exclusive=True)
+        if progress is not None:
+            progress(reached.position, end.position)
+        if done:
+            return end
+
+
+def reset_shadows(
+    connection: apsw.Connection, shadows: Sequence[Projection], name: str, version: int
+) -> None:
+    """Drop and create the tables of a rebuild, without what only makes reading faster."""
+    for shadow in shadows:
+        shadow.drop(connection)
+        shadow.create(connection, indexes=False)
+    checkpoints.write(connection, name, version, START)
+
+
+def _tables_exist(connection: apsw.Connection, projections: Sequence[Projection]) -> bool:
+    names = [name for projection in projections for name in projection.names.values()]
+    found = connection.execute(
+        f"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({','.join('?' * len(names))})",  # noqa: E501, S608
+        names,
+    ).get
+    return found == len(names)
+
+
+def _swap(
+    connection: apsw.Connection, live: Sequence[Projection], shadows: Sequence[Projection]
+) -> None:
+    """Put the shadow tables in the place of the live ones."""
+    for projection, shadow in zip(live, shadows, strict=True):
+        projection.drop(connection)
+        for table, name in shadow.names.items():
+            connection.execute(f"ALTER TABLE {name} RENAME TO {projection.names[table]}")
+        projection.create_indexes(connection)
+
+
