@@ -1,10 +1,10 @@
-"""JSON in and out, exactly.
+r"""JSON in and out, exactly.
 
 What goes in comes back equal: `decode(encode(value)) == value` for every value that
 `require_json` accepts. msgspec does the work; where it would fail or change a value this module
 falls back to the standard library (lone surrogates) or refuses (NaN, infinities, keys that are
 not strings, types that JSON lacks). Stored bytes are valid UTF-8 and valid JSON in every case: a
-lone surrogate is written as its ``\\udXXX`` escape, as `JSON.stringify` does.
+lone surrogate is written as its ``\udXXX`` escape, as `JSON.stringify` does.
 
 Markers are one-key objects that stand for something else inside a stored value (`mark`,
 `expand`). An object of the caller's that looks like a marker is escaped, so that nothing a caller

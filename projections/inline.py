@@ -34,9 +34,7 @@ class InlineProjections:
         self.detached: dict[str, ProjectionError] = {}
         self._at: Head | None = None
 
-    def __call__(
-        self, connection: apsw.Connection, events: list[Recorded], before: Head
-    ) -> None:
+    def __call__(self, connection: apsw.Connection, events: list[Recorded], before: Head) -> None:
         """Apply the events of one commit, which follow `before`."""
         last = events[-1]
         after = Head(last.position, last.leaf)

@@ -87,7 +87,7 @@ def _tables_exist(connection: apsw.Connection, projections: Sequence[Projection]
         f"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({','.join('?' * len(names))})",  # noqa: E501, S608
         names,
     ).get
-    return found == len(names)
+    return bool(found == len(names))
 
 
 def _swap(
@@ -99,5 +99,3 @@ def _swap(
         for table, name in shadow.names.items():
             connection.execute(f"ALTER TABLE {name} RENAME TO {projection.names[table]}")
         projection.create_indexes(connection)
-
-

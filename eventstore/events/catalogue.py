@@ -132,13 +132,20 @@ class ExportContent(Content, frozen=True, kw_only=True, omit_defaults=True):
 # -- events ------------------------------------------------------------------------------------
 
 
+#: The class of an event type's content, None for a type that has none.
+ContentType: TypeAlias = type[Content] | None
+
+
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of every event. `occurred_at` (µs since 1970) is the source's time of an imported one."""
+    """Base of every event.
+
+    `occurred_at` (µs since 1970) is the time that the source of an imported event gives for it.
+    """
 
     type: ClassVar[str]
     schema: ClassVar[int] = 1
     commutes: ClassVar[bool] = False
-    content_type: ClassVar[type[Content] | None] = None
+    content_type: ClassVar[ContentType] = None
 
     occurred_at: int | None = None
     content: Any = None
@@ -346,7 +353,7 @@ class ContextCompacted(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessagesConsolidated(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The active messages in `runs`, a prefix ending at `to_seq`, left the context without a note."""
+    """The active messages in `runs`, a prefix up to `to_seq`, left the context without a note."""
 
     type = "messages.consolidated"
 

@@ -14,7 +14,12 @@ import msgspec
 from msgspec.structs import force_setattr, replace
 
 from eventstore import codec
-from eventstore.errors import EventFormatError, InvalidValueError, SchemaTooNewError
+from eventstore.errors import (
+    EventFormatError,
+    InvalidValueError,
+    NotJSONError,
+    SchemaTooNewError,
+)
 from eventstore.events.catalogue import CATALOGUE, Content, CustomEvent, Event, UnknownEvent
 from eventstore.events.upcasting import upcast
 

@@ -20,9 +20,7 @@ Upcaster: TypeAlias = Callable[[Facts], Facts]
 UPCASTERS: dict[tuple[str, int], Upcaster] = {}
 
 
-def check_chains(
-    upcasters: Iterable[tuple[str, int]], current: Mapping[str, int]
-) -> None:
+def check_chains(upcasters: Iterable[tuple[str, int]], current: Mapping[str, int]) -> None:
     """Raise `EventFormatError` unless every type's chain runs from schema 1 to the current one.
 
     No step may be missing, repeated, beyond the current schema or of an unknown type.

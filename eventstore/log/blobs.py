@@ -45,7 +45,9 @@ def spill(content: Any, body: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     return codec.encode(value), list(blobs.items())
 
 
-def read_content(name: str, schema: int, body: bytes, fetch: Callable[[bytes], bytes | None]) -> Any:
+def read_content(
+    name: str, schema: int, body: bytes, fetch: Callable[[bytes], bytes | None]
+) -> Any:
     """The content in a stored body; `fetch` gives the blob of a digest.
 
     Raises `CorruptStoreError` when a blob is missing or has other bytes than its digest says.

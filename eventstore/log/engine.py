@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -79,10 +80,7 @@ def create_file(path: Path) -> bool:
 
 def connect(path: str, durability: Durability, *, readonly: bool) -> apsw.Connection:
     """Open a connection with every setting given explicitly."""
-    if readonly:
-        flags = apsw.SQLITE_OPEN_READONLY
-    else:
-        flags = apsw.SQLITE_OPEN_READWRITE
+    flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
     if path == MEMORY:
         flags |= apsw.SQLITE_OPEN_MEMORY
     with translated(path):
@@ -136,6 +134,13 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
         connection.set_busy_timeout(5000)
 
 
+def rows_of(
+    connection: apsw.Connection, sql: str, values: Sequence[apsw.SQLiteValue] = ()
+) -> list[Any]:
+    """All rows of a query. The caller knows the columns' types: the tables are STRICT."""
+    return connection.execute(sql, values).fetchall()
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """Turn apsw's errors into this project's."""
@@ -148,7 +153,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 def translate(error: apsw.Error, path: str) -> EventStoreError:
-    """This project's error for an error of apsw's."""
+    """The error of this project for an error of apsw's."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
             return StoreBusyError(f"{path} is locked by another process: {error}; retry")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from eventstore.errors import InvalidValueError
+from eventstore.log.engine import rows_of
 
 _TARGETS = (
     "SELECT e.position FROM events AS e JOIN contents AS c ON c.position = e.position "
@@ -26,14 +27,12 @@ _DELETE_BLOB = "DELETE FROM blobs WHERE digest = ?"
 _RENAME = "UPDATE streams SET session_id = ? WHERE id = ?"
 
 
-def targets(
-    connection: apsw.Connection, stream: int, positions: Sequence[int] | None
-) -> list[int]:
+def targets(connection: apsw.Connection, stream: int, positions: Sequence[int] | None) -> list[int]:
     """The events whose content is there to be erased: all of the stream, or some of it.
 
     Raises `InvalidValueError` for a position that is not one of the stream's.
     """
-    present = [row[0] for row in connection.execute(_TARGETS, (stream,)).fetchall()]
+    present = [row[0] for row in rows_of(connection, _TARGETS, (stream,))]
     if positions is None:
         return present
     for position in positions:
@@ -50,11 +49,11 @@ def wipe(connection: apsw.Connection, positions: Sequence[int]) -> list[int]:
     """Wipe the content of these events; the positions that still refer to a blob they shared."""
     remaining: set[int] = set()
     for position in positions:
-        digests = [row[0] for row in connection.execute(_DIGESTS, (position,)).fetchall()]
+        digests = [row[0] for row in rows_of(connection, _DIGESTS, (position,))]
         connection.execute(_WIPE, (position,))
         for digest in digests:
             connection.execute(_UNREFER, (digest, position))
-            others = [row[0] for row in connection.execute(_REFERRERS, (digest,)).fetchall()]
+            others = [row[0] for row in rows_of(connection, _REFERRERS, (digest,))]
             if others:
                 remaining.update(others)
             else:

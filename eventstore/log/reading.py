@@ -46,11 +46,22 @@ PAGE = 500
 
 def row_to_recorded(row: Sequence[Any], fetch: Callable[[bytes], bytes | None]) -> Recorded:
     """The event in a row of `COLUMNS` and body."""
-    position, stream, version, name, schema, recorded_at, actor, facts, key, commitment, leaf, body = row
+    (
+        position,
+        stream,
+        version,
+        name,
+        schema,
+        recorded_at,
+        actor,
+        facts,
+        key,
+        commitment,
+        leaf,
+        body,
+    ) = row
     try:
-        content = (
-            None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
-        )
+        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
         event = stored.read(name, schema, facts.encode(), content)
     except (EventFormatError, CorruptStoreError) as error:
         raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
@@ -86,7 +97,7 @@ def page_of_log(
 def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> list[Recorded]:
     """The events of a stream that were appended under these idempotency keys."""
     marks = ",".join("?" * len(keys))
-    sql = f"{_EVENTS_WITH_CONTENT} WHERE e.stream = ? AND e.idempotency_key IN ({marks})"  # noqa: S608
+    sql = f"{_EVENTS_WITH_CONTENT} WHERE e.stream = ? AND e.idempotency_key IN ({marks})"
     return _fetch(connection, sql, (stream, *keys))
 
 
@@ -95,7 +106,9 @@ def _fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> li
     return [row_to_recorded(row, fetch) for row in connection.execute(sql, values).fetchall()]
 
 
-def pages(read: Callable[[int, int], list[Recorded]], mark: int, of_stream: bool) -> Iterator[Recorded]:
+def pages(
+    read: Callable[[int, int], list[Recorded]], mark: int, of_stream: bool
+) -> Iterator[Recorded]:
     """Chain pages: `read(after, size)` gives the next ones after a version or position."""
     while True:
         page = read(mark, PAGE)

@@ -183,12 +183,12 @@ class SqliteLog:
     def _publish(self, transaction: SqliteTransaction) -> None:
         self._known = transaction.head
         self._cache.update(
-            item for item in transaction.overlay.items() if item[0][0] != "key"  # type: ignore[index]
+            item
+            for item in transaction.overlay.items()
+            if item[0][0] != "key"  # type: ignore[index]
         )
 
-    def _abandon(
-        self, members: list[Member[Any]], error: BaseException, committing: bool
-    ) -> None:
+    def _abandon(self, members: list[Member[Any]], error: BaseException, committing: bool) -> None:
         """After an error that ended the transaction: forget, roll back, tell every member."""
         self._cache.clear()
         self._known = None
@@ -308,7 +308,7 @@ class SqliteLog:
 
         with self.reader() as connection:
             connection.set_busy_timeout(1000)
-            busy, left, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            [(busy, left, _)] = engine.rows_of(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
             connection.set_busy_timeout(5000)
         if busy:
             return False, f"a reader or writer held the write-ahead log ({left} pages in it)"

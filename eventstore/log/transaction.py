@@ -95,9 +95,7 @@ class SqliteTransaction:
         if number is None:
             number = self.connection.execute(_LAST_STREAM).get
         incarnation = 1 if before is None else before.incarnation + 1
-        head = StreamHead(
-            number + 1, session_id, incarnation, os.urandom(UID_BYTES), 0, ZEROS, 0
-        )
+        head = StreamHead(number + 1, session_id, incarnation, os.urandom(UID_BYTES), 0, ZEROS, 0)
         self.remember("last stream", head.id)
         self._keep(head)
         self._stream_rows.append(head[:4])
@@ -157,9 +155,7 @@ class SqliteTransaction:
             (position, head.id, version, name, schema, now, int(actor), facts.decode(), key,
              commitment, leaf)
         )  # fmt: skip
-        recorded = Recorded(
-            position, head.id, version, now, actor, event, key, commitment, leaf
-        )
+        recorded = Recorded(position, head.id, version, now, actor, event, key, commitment, leaf)
         self._recorded.append(recorded)
         if key is not None:
             self.remember(("key", head.id, key), recorded)
@@ -227,6 +223,7 @@ class SqliteTransaction:
         self, stream: int, *, after: int = 0, upto: int | None = None, content: bool = False
     ) -> Iterator[Recorded]:
         """The stream's events after a version, those of this transaction included."""
+
         def read(mark: int, size: int) -> list[Recorded]:
             return reading.page_of_stream(self.connection, stream, mark, upto, content, size)
 

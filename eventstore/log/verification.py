@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import NamedTuple
 
-import apsw
 from msgspec import Struct
 
 from eventstore import codec
@@ -24,6 +23,7 @@ from eventstore.errors import EventStoreError
 from eventstore.events import stored
 from eventstore.events.catalogue import ContentErased, SessionContent
 from eventstore.log import blobs
+from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
 from eventstore.log.sqlite import SqliteLog
 
@@ -56,6 +56,26 @@ class Finding(Struct, frozen=True, kw_only=True):
     message: str
 
 
+class _Row(NamedTuple):
+    """A row of `_ROWS`; texts as bytes, since a damaged text need not be UTF-8."""
+
+    position: int
+    stream: int
+    version: int
+    name: bytes
+    schema: int
+    recorded_at: int
+    actor: int
+    facts: bytes
+    key: bytes | None
+    commitment: bytes | None
+    leaf: bytes
+    content_position: int | None
+    salt: bytes | None
+    body: bytes | None
+    types: str
+
+
 class _Chain:
     """What the scan knows of one stream."""
 
@@ -70,9 +90,7 @@ class _Chain:
         self.alternative: bytes | None = None
 
 
-def verify(
-    log: SqliteLog, progress: Callable[[int, int], None] | None = None
-) -> Iterator[Finding]:
+def verify(log: SqliteLog, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Everything in the log that is not as it was written, in order of position."""
     scan = _Scan(log)
     yield from scan.streams()
@@ -92,7 +110,7 @@ class _Scan:
         seen: dict[bytes, list[int]] = {}
         try:
             with self.log.reader() as connection:
-                rows = connection.execute(_STREAMS).fetchall()
+                rows = rows_of(connection, _STREAMS)
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"the table of streams cannot be read: {error}")
             return
@@ -112,7 +130,7 @@ class _Scan:
     def events(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         try:
             with self.log.reader() as connection:
-                head = int(connection.execute(_HEAD).get)  # type: ignore[arg-type]
+                head = int(rows_of(connection, _HEAD)[0][0])
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"the end of the log cannot be read: {error}")
             return
@@ -121,9 +139,9 @@ class _Scan:
             upto = min(position + PAGE, head)
             rows = yield from self._rows(position, upto)
             for row in rows:
-                for missing in range(position + 1, row[0]):
+                for missing in range(position + 1, row.position):
                     yield _finding(missing, "gap", "there is no event at this position")
-                position = row[0]
+                position = row.position
                 yield from self._check(row)
             for missing in range(position + 1, upto + 1):
                 yield _finding(missing, "gap", "there is no event at this position")
@@ -135,25 +153,25 @@ class _Scan:
                 position, "content", "the content was wiped, but no event says that it was erased"
             )
 
-    def _rows(self, after: int, upto: int) -> Generator[Finding, None, list[Any]]:
+    def _rows(self, after: int, upto: int) -> Generator[Finding, None, list[_Row]]:
         """The rows after … upto as the generator's return value; unreadable ones are findings."""
         try:
             with self.log.reader() as connection:
-                return connection.execute(_PAGE, (after, upto, PAGE)).fetchall()
+                found = rows_of(connection, _PAGE, (after, upto, PAGE))
+                return [_Row(*row) for row in found]
         except EventStoreError:
             pass
         rows = []
         for position in range(after + 1, upto + 1):
             try:
                 with self.log.reader() as connection:
-                    rows.extend(connection.execute(_ONE, (position,)).fetchall())
+                    rows.extend(_Row(*row) for row in rows_of(connection, _ONE, (position,)))
             except EventStoreError as error:
                 yield _finding(position, "unreadable", f"the event cannot be read: {error}")
         return rows
 
-    def _check(self, row: Any) -> Iterator[Finding]:
-        (position, stream, version, name, schema, recorded_at, actor, facts, key, commitment, leaf,
-         content_position, salt, body, types) = row  # fmt: skip
+    def _check(self, row: _Row) -> Iterator[Finding]:
+        position, stream, version = row.position, row.stream, row.version
         chain = self.chains.get(stream)
         if chain is None:
             yield _finding(position, "stream", f"stream {stream} does not exist")
@@ -163,49 +181,50 @@ class _Scan:
                 position, "version", f"version {version} of stream {stream} follows {chain.version}"
             )
         chain.version = version
-        if types != "texttexttexttext":
-            yield _finding(position, "event", f"a text is not stored as text: {types}")
+        if row.types != "texttexttexttext":
+            yield _finding(position, "event", f"a text is not stored as text: {row.types}")
         yield from self._check_leaf(chain, row)
-        if commitment is None:
-            if content_position is not None:
+        yield from self._check_content(row)
+        yield from self._check_meaning(chain, row)
+
+    def _check_content(self, row: _Row) -> Iterator[Finding]:
+        position, salt, body = row.position, row.salt, row.body
+        if row.commitment is None:
+            if row.content_position is not None:
                 yield _finding(position, "content", "there is content, but no commitment to it")
-        elif content_position is None:
+        elif row.content_position is None:
             yield _finding(position, "content", "the content is missing")
         elif body is None and salt is None:
             self.wiped.add(position)
-        elif body is None or salt is None or commitment_of(salt, body) != commitment:
+        elif body is None or salt is None or commitment_of(salt, body) != row.commitment:
             yield _finding(position, "content", "the content is not what was committed to")
-        yield from self._check_meaning(chain, row)
 
-    def _check_leaf(self, chain: _Chain, row: Any) -> Iterator[Finding]:
-        (position, _, version, name, schema, recorded_at, actor, facts, key, commitment, leaf,
-         *_rest) = row  # fmt: skip
-
+    def _check_leaf(self, chain: _Chain, row: _Row) -> Iterator[Finding]:
         def computed(previous: bytes) -> bytes | None:
             try:
+                key = None if row.key is None else row.key.decode("utf-8")
                 return leaf_of(
-                    position, version, recorded_at, chain.uid, previous, commitment, actor, schema,
-                    None if key is None else key.decode("utf-8"), name, facts,
+                    row.position, row.version, row.recorded_at, chain.uid, previous,
+                    row.commitment, row.actor, row.schema, key, row.name, row.facts,
                 )  # fmt: skip
             except Exception:  # a damaged column can have any value: whatever fails, differs
                 return None
 
         expected = computed(chain.leaf)
         alternative, chain.alternative = chain.alternative, None
-        if leaf != expected:
-            # Is it only the leaf before this one that was changed? That was reported already.
-            if alternative is None or leaf != computed(alternative):
-                yield _finding(
-                    position, "leaf", "the event, or the chain before it, is not as it was written"
-                )
-                chain.alternative = expected
-        chain.leaf = leaf if isinstance(leaf, bytes) else ZEROS
+        # When only the leaf before this one was changed, that was reported there.
+        if row.leaf != expected and (alternative is None or row.leaf != computed(alternative)):
+            yield _finding(
+                row.position, "leaf", "the event, or the chain before it, is not as it was written"
+            )
+            chain.alternative = expected
+        chain.leaf = row.leaf if isinstance(row.leaf, bytes) else ZEROS
 
-    def _check_meaning(self, chain: _Chain, row: Any) -> Iterator[Finding]:
-        position, name, schema, facts, body = row[0], row[3], row[4], row[7], row[13]
+    def _check_meaning(self, chain: _Chain, row: _Row) -> Iterator[Finding]:
+        position, schema, body = row.position, row.schema, row.body
         try:
-            text = name.decode("ascii")
-            event = stored.read(text, schema, facts)
+            text = row.name.decode("ascii")
+            event = stored.read(text, schema, row.facts)
             if isinstance(event, ContentErased):
                 for first, length in event.positions:
                     self.wiped.difference_update(range(first, first + length))
@@ -232,9 +251,9 @@ class _Scan:
         """What no single event shows: contents without events, and SQLite's own checks."""
         try:
             with self.log.reader() as connection:
-                for (position,) in connection.execute(_LOST_CONTENTS).fetchall():
+                for (position,) in rows_of(connection, _LOST_CONTENTS):
                     yield _finding(position, "content", "there is content without an event")
-                for (text,) in connection.execute("PRAGMA integrity_check(20)").fetchall():
+                for (text,) in rows_of(connection, "PRAGMA integrity_check(20)"):
                     if text != "ok":
                         yield _finding(None, "sqlite", text)
         except EventStoreError as error:

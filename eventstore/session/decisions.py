@@ -280,9 +280,7 @@ def _consolidate(state: SessionState, c: do.Consolidate) -> list[Event]:
     count = _index(state, c.to_seq) + 1
     taken = runs.cut(state.active, 0, count)
     return [
-        ev.MessagesConsolidated(
-            to_seq=c.to_seq, runs=taken, count=count, occurred_at=c.occurred_at
-        )
+        ev.MessagesConsolidated(to_seq=c.to_seq, runs=taken, count=count, occurred_at=c.occurred_at)
     ]
 
 
@@ -360,9 +358,7 @@ def _advance_round(state: SessionState, c: do.AdvanceRound) -> list[Event]:
 
 def _suspend(_: SessionState, c: do.SuspendToolCalls) -> list[Event]:
     content = ev.PendingContent(payload=c.payload)
-    return [
-        ev.ToolCallsSuspended(call_ids=c.call_ids, content=content, occurred_at=c.occurred_at)
-    ]
+    return [ev.ToolCallsSuspended(call_ids=c.call_ids, content=content, occurred_at=c.occurred_at)]
 
 
 def _settle(state: SessionState, c: do.SettleToolCalls) -> list[Event]:

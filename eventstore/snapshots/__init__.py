@@ -12,6 +12,7 @@ from importlib.resources import files
 import apsw
 import msgspec
 
+from eventstore.log.engine import rows_of
 from eventstore.session.state import REDUCER, SessionState
 
 SCHEMA = (files("eventstore.snapshots") / "snapshots.sql").read_text(encoding="utf-8")
@@ -29,7 +30,8 @@ _SELECT = (
     "WHERE s.stream = ? AND s.version <= ? AND s.reducer = ? ORDER BY s.version DESC LIMIT 1"
 )
 _INSERT = (
-    "INSERT OR REPLACE INTO snapshots (stream, version, reducer, leaf, state) VALUES (?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO snapshots (stream, version, reducer, leaf, state) "
+    "VALUES (?, ?, ?, ?, ?)"
 )
 _LAST_TWO = (
     "SELECT version FROM snapshots WHERE stream = ? AND version < ? ORDER BY version DESC LIMIT 2"
@@ -37,7 +39,8 @@ _LAST_TWO = (
 _DELETE = "DELETE FROM snapshots WHERE stream = ? AND version = ?"
 _DELETE_STALE = (
     "DELETE FROM snapshots WHERE reducer <> ? OR NOT EXISTS (SELECT 1 FROM events AS e "
-    "WHERE e.stream = snapshots.stream AND e.version = snapshots.version AND e.leaf = snapshots.leaf)"
+    "WHERE e.stream = snapshots.stream AND e.version = snapshots.version "
+    "AND e.leaf = snapshots.leaf)"
 )
 
 _decoder = msgspec.msgpack.Decoder(SessionState)
@@ -69,7 +72,7 @@ def due(state: SessionState, last: int) -> bool:
 def write(connection: apsw.Connection, stream: int, state: SessionState, leaf: bytes) -> None:
     """Keep a state whose version has this leaf, and thin out the older ones."""
     connection.execute(_INSERT, (stream, state.version, REDUCER, leaf, _encoder.encode(state)))
-    older = [row[0] for row in connection.execute(_LAST_TWO, (stream, state.version)).fetchall()]
+    older = [row[0] for row in rows_of(connection, _LAST_TWO, (stream, state.version))]
     before = older[1] if len(older) == 2 else 0
     if older and state.version - before <= SPACING:
         connection.execute(_DELETE, (stream, older[0]))

@@ -60,9 +60,7 @@ class Registry:
             and found.head == reading.head_of(connection)
         )
 
-    def _chosen(
-        self, names: Sequence[str] | None
-    ) -> list[tuple[str, int, list[Projection]]]:
+    def _chosen(self, names: Sequence[str] | None) -> list[tuple[str, int, list[Projection]]]:
         """Groups of projections that share a checkpoint: ``(checkpoint, version, projections)``."""
         known = {projection.name: projection for projection in (*self.builtin, *self.users)}
         chosen = list(known) if names is None else list(names)
@@ -110,9 +108,7 @@ class Registry:
         found: list[Difference] = []
         for checkpoint, _, members in self._chosen(names):
 
-            def reached(
-                connection: apsw.Connection, _: Projection, name: str = checkpoint
-            ) -> int:
+            def reached(connection: apsw.Connection, _: Projection, name: str = checkpoint) -> int:
                 at = checkpoints.read(connection, name)
                 return 0 if at is None else at.head.position
 

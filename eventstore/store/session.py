@@ -217,7 +217,9 @@ class Session:
         )
         self._do(do.RecordUsage(usage=usage, actor=Actor.SYSTEM))
 
-    def add_event(self, event: Event, *, actor: Actor = Actor.UNKNOWN, key: str | None = None) -> int:
+    def add_event(
+        self, event: Event, *, actor: Actor = Actor.UNKNOWN, key: str | None = None
+    ) -> int:
         """Append an activity, an imported record or a custom event; its position."""
         return self._do(do.AddEvent(event=event, actor=actor, key=key))[0].position
 
@@ -327,7 +329,10 @@ class Session:
         reasoning: bool = False,
         prompt: bool = True,
     ) -> list[ChatMessage]:
-        """What a model would be sent, as OpenAI chat messages; rules in `eventstore.conversation`."""
+        """What a model would be sent, as OpenAI chat messages.
+
+        `eventstore.conversation` states the rules and the options.
+        """
         state, messages = reads.state_and_messages(self.store.log, self.stream, at)
         text = reads.prompt_of(self.store.log, state) if prompt else None
         return to_chat(
@@ -368,9 +373,7 @@ class Session:
         """Tokens and cost of this session, or of it and all its descendants."""
         return reads.usage(self.store.log, self.stream, lineage)
 
-    def usage_by(
-        self, group: str, *, lineage: bool = False
-    ) -> dict[str | int | None, UsageTotals]:
+    def usage_by(self, group: str, *, lineage: bool = False) -> dict[str | int | None, UsageTotals]:
         """Usage for each ``model``, ``provider``, ``round``, ``session``, ``currency`` or ``key``.
 
         For ``session`` the keys are stream numbers.

@@ -59,7 +59,7 @@ class SessionStore:
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
     ) -> SessionStore:
-        """Open the store at `path`, creating it if it is not there; ``:memory:`` keeps it in memory.
+        """Open the store at `path`, creating it if there is none; ``:memory:`` is kept in memory.
 
         `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
         crash of the process. `projections` are classes of your own. Any number of threads may use
@@ -316,4 +316,3 @@ class SessionStore:
     def finish_erasures(self) -> bool:
         """Try again to empty the write-ahead log of erased text; whether it is done."""
         return self.log.truncate_wal()[0]
-

@@ -55,9 +55,7 @@ class ToolCalls(Projection):
                     [(recorded.stream, e.origin, call, e.next_seq) for call in e.open_calls],
                 )
 
-    def _message(
-        self, connection: apsw.Connection, recorded: Recorded, e: MessageAppended
-    ) -> None:
+    def _message(self, connection: apsw.Connection, recorded: Recorded, e: MessageAppended) -> None:
         at = e.occurred_at or recorded.recorded_at
         for ordinal, call in enumerate(e.call_ids):
             connection.execute(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 
 from eventstore import codec
+from eventstore.log.engine import rows_of
 
 _CALLS = (
     "SELECT call_id, seq, ordinal, call_position, called_at, result_seq, result_position, failed, "
@@ -20,17 +23,17 @@ CallRow = tuple[str, int, int, int, int, int | None, int | None, int | None, int
 
 def tool_calls(connection: apsw.Connection, stream: int) -> list[CallRow]:
     """Rows of `tool_calls`, in the order of the calls."""
-    return list(connection.execute(_CALLS, (stream,)).fetchall())
+    return rows_of(connection, _CALLS, (stream,))
 
 
-def compactions(connection: apsw.Connection, stream: int) -> list[dict[str, object]]:
+def compactions(connection: apsw.Connection, stream: int) -> list[dict[str, Any]]:
     """Rows of `compactions`, oldest first."""
     names = (
         "version", "position", "seq", "from_seq", "to_seq", "runs", "count", "round",
         "tokens_before", "tokens_after", "trigger", "compacted_at",
     )  # fmt: skip
     rows = []
-    for found in connection.execute(_COMPACTIONS, (stream,)).fetchall():
+    for found in rows_of(connection, _COMPACTIONS, (stream,)):
         row = dict(zip(names, found, strict=True))
         row["runs"] = tuple((first, length) for first, length in codec.decode(found[5].encode()))
         rows.append(row)

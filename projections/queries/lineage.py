@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import apsw
 
-_CHILDREN = (
-    "SELECT stream FROM lineage WHERE source = ? AND relation = 'spawned' ORDER BY stream"
-)
+from eventstore.log.engine import rows_of
+
+_CHILDREN = "SELECT stream FROM lineage WHERE source = ? AND relation = 'spawned' ORDER BY stream"
 _FORKS = "SELECT stream FROM lineage WHERE source = ? AND relation = 'forked' ORDER BY stream"
 _FAMILY = (
     "WITH RECURSIVE family (stream) AS (SELECT ?1 UNION "
@@ -17,14 +17,14 @@ _FAMILY = (
 
 def children(connection: apsw.Connection, stream: int) -> list[int]:
     """The sessions that this one spawned, oldest first."""
-    return [row[0] for row in connection.execute(_CHILDREN, (stream,)).fetchall()]
+    return [row[0] for row in rows_of(connection, _CHILDREN, (stream,))]
 
 
 def forks(connection: apsw.Connection, stream: int) -> list[int]:
     """The sessions that were forked from this one, oldest first."""
-    return [row[0] for row in connection.execute(_FORKS, (stream,)).fetchall()]
+    return [row[0] for row in rows_of(connection, _FORKS, (stream,))]
 
 
 def family(connection: apsw.Connection, stream: int) -> list[int]:
-    """This session and everything spawned or forked from it, at any distance."""
-    return [row[0] for row in connection.execute(_FAMILY, (stream,)).fetchall()]
+    """The session and everything spawned or forked from it, at any distance."""
+    return [row[0] for row in rows_of(connection, _FAMILY, (stream,))]

@@ -9,6 +9,7 @@ import apsw
 
 from eventstore.events.catalogue import Run
 from eventstore.log import reading
+from eventstore.log.engine import rows_of
 from eventstore.log.port import Recorded
 
 _MESSAGES = (
@@ -35,9 +36,11 @@ def in_range(
 ) -> list[MessageRow]:
     """The messages first … last of a session, whatever their state, in order of seq."""
     fetch = reading.blob_fetcher(connection)
-    rows = connection.execute(_MESSAGES, (stream, first, last, limit)).fetchall()
+    rows = rows_of(connection, _MESSAGES, (stream, first, last, limit))
     return [
-        MessageRow(row[12], row[13], row[14], bool(row[15]), reading.row_to_recorded(row[:12], fetch))
+        MessageRow(
+            row[12], row[13], row[14], bool(row[15]), reading.row_to_recorded(row[:12], fetch)
+        )
         for row in rows
     ]
 

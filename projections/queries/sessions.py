@@ -9,6 +9,7 @@ import apsw
 
 from eventstore.events.catalogue import MessageContent, TitleContent
 from eventstore.log import blobs, reading
+from eventstore.log.engine import rows_of
 from projections.builtin.sessions import COLUMNS, SessionRow
 
 _FIELDS = ", ".join(f"p.{column}" for column in COLUMNS)
@@ -58,7 +59,7 @@ def select(
             values.append(value)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"{_SELECT}{where} ORDER BY p.updated_at DESC, p.stream DESC LIMIT ? OFFSET ?"
-    rows = connection.execute(sql, (*values, limit, offset)).fetchall()
+    rows = rows_of(connection, sql, (*values, limit, offset))
     return [ListedSession(row[0], row[1], SessionRow(*row[2:])) for row in rows]
 
 

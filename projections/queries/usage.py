@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import apsw
 from msgspec import Struct
 
+from eventstore.log.engine import rows_of
+
 _SUMS = (
     "count(*), coalesce(sum(input), 0), coalesce(sum(cache_read), 0), "
     "coalesce(sum(cache_write), 0), coalesce(sum(output), 0), coalesce(sum(reasoning), 0), "
@@ -51,7 +53,7 @@ def totals(connection: apsw.Connection, streams: Sequence[int]) -> UsageTotals:
     """The sum over these sessions."""
     marks = ",".join("?" * len(streams))
     sql = f"SELECT {_SUMS} FROM usage WHERE stream IN ({marks})"  # noqa: S608
-    return _totals(connection.execute(sql, tuple(streams)).fetchall()[0])
+    return _totals(rows_of(connection, sql, tuple(streams))[0])
 
 
 def by(
@@ -63,7 +65,7 @@ def by(
         f"SELECT {column}, {_SUMS} FROM usage WHERE stream IN ({marks}) "  # noqa: S608
         f"GROUP BY {column} ORDER BY {column}"
     )
-    rows = connection.execute(sql, tuple(streams)).fetchall()
+    rows = rows_of(connection, sql, tuple(streams))
     return {row[0]: _totals(row[1:]) for row in rows}
 
 

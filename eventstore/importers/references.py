@@ -1,0 +1,142 @@
+"""References from a source record into the content it was made into.
+
+A marker ``{"$ref": …}`` in a stored record stands for a value of the event's own content:
+
+- ``"/text"``: the value at this place (a JSON pointer),
+- ``["after", prefix, "/text"]``: a text that ends with the text there,
+- ``["unnumbered", length, "/text"]``: the first `length` characters of the text there, without
+  the line numbers that agents' file viewers put before each line.
+
+The last two are second copies that agents keep beside a tool's result; with exact copies they are
+two fifths of a transcript's bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from eventstore import codec
+
+NAME = "$ref"
+_NAMES = frozenset({NAME})
+
+#: Shorter texts are kept in place: a reference would be as long.
+TEXT_MIN = 24
+
+#: Second copies that are not exact are looked for from this length on.
+DERIVED_MIN = 64
+
+_NUMBER = re.compile(r"^ *\d+(?:→|\t)", re.MULTILINE)
+
+
+class _Places:
+    """Where in a content each text, and each object or list by identity, is found."""
+
+    def __init__(self, content: Any) -> None:
+        self.texts: dict[str, str] = {}
+        self.nodes: dict[int, str] = {}
+        self._unnumbered: list[tuple[str, str]] | None = None
+        for field in content.__struct_fields__:
+            if field != "record":
+                value = getattr(content, field)
+                if value is not None:
+                    self._add(value, "/" + field)
+
+    def _add(self, value: Any, place: str) -> None:
+        kind = type(value)
+        if kind is str:
+            if len(value) >= TEXT_MIN:
+                self.texts.setdefault(value, place)
+        elif kind is dict:
+            if value:
+                self.nodes[id(value)] = place
+            for key, item in value.items():
+                self._add(item, f"{place}/{_escape(key)}")
+        elif kind is list or kind is tuple:
+            if value:
+                self.nodes[id(value)] = place
+            for index, item in enumerate(value):
+                self._add(item, f"{place}/{index}")
+        elif isinstance(value, Struct):
+            for field in value.__struct_fields__:
+                self._add(getattr(value, field), f"{place}/{field}")
+
+    def reference(self, node: Any) -> dict[str, Any] | None:
+        """The marker that may stand for `node`, if there is one."""
+        kind = type(node)
+        if kind is str:
+            if len(node) < TEXT_MIN:
+                return None
+            place = self.texts.get(node)
+            if place is not None:
+                return {NAME: place}
+            return self._derived(node) if len(node) >= DERIVED_MIN else None
+        if kind is dict or kind is list:
+            place = self.nodes.get(id(node))
+            return None if place is None else {NAME: place}
+        return None
+
+    def _derived(self, text: str) -> dict[str, Any] | None:
+        for known, place in self.texts.items():
+            if len(known) >= DERIVED_MIN and text.endswith(known):
+                return {NAME: ["after", text[: -len(known)], place]}
+        if self._unnumbered is None:
+            self._unnumbered = [
+                (_unnumber(known), place)
+                for known, place in self.texts.items()
+                if _NUMBER.match(known)
+            ]
+        for bare, place in self._unnumbered:
+            if bare.startswith(text):
+                return {NAME: ["unnumbered", len(text), place]}
+        return None
+
+
+def _unnumber(text: str) -> str:
+    return _NUMBER.sub("", text)
+
+
+def shorten(value: Any, content: Any) -> Any:
+    """A copy of `value` with markers for what stands in `content`, a Struct.
+
+    Objects and lists are recognised when they are the very same objects, texts when equal.
+    """
+    places = _Places(content)
+    return codec.mark(value, _NAMES, places.reference)
+
+
+def lengthen(value: Any, content: Any) -> Any:
+    """Undo `shorten`. Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError` when a
+    marker does not fit the content."""
+
+    def resolve(_: str, argument: Any) -> Any:
+        if type(argument) is str:
+            return _at(content, argument)
+        kind, detail, place = argument
+        text = _at(content, place)
+        if kind == "after":
+            return detail + text
+        if kind == "unnumbered":
+            return _unnumber(text)[:detail]
+        raise ValueError(f"unknown reference {kind!r}")
+
+    return codec.expand(value, _NAMES, resolve)
+
+
+def _at(content: Any, place: str) -> Any:
+    value = content
+    for token in place[1:].split("/"):
+        if isinstance(value, Struct):
+            value = getattr(value, token)
+        elif type(value) is dict:
+            value = value[token.replace("~1", "/").replace("~0", "~")]
+        else:
+            value = value[int(token)]
+    return value
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
