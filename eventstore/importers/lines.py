@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from eventstore import codec
 from eventstore.errors import EventFormatError, ImportFailedError, NotJSONError
+from eventstore.importers import records
 
 #: A longer line is refused: it would have to be held in memory whole.
 LINE_MAX = 256 * 1024 * 1024
@@ -29,14 +31,16 @@ _BOM = b"\xef\xbb\xbf"
 class Line(Struct, frozen=True):
     """One record of a file: its bytes without framing and the object they hold.
 
-    `value` is None for a damaged record, whose `reason` says what is wrong with it. A line that
-    holds several objects is `glued` with their number in the first of them. `torn` is a last line
-    without line end that is damaged: the file may have been copied while it was written.
+    `style` is how it is written (`records.STYLES`), None when in no known way. `value` is None for
+    a damaged record, whose `reason` says what is wrong with it. A line that holds several objects
+    is `glued` with their number in the first of them. `torn` is a last line without line end that
+    is damaged: the file may have been copied while it was written.
     """
 
     number: int
     data: bytes
     value: dict[str, Any] | None = None
+    style: str | None = None
     reason: str | None = None
     torn: bool = False
     glued: int = 0
@@ -63,31 +67,34 @@ def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
 
 
 def _records(number: int, data: bytes, ended: bool) -> Iterator[Line]:
-    value, reason = parse(data)
-    if value is not None:
-        yield Line(number, data, value)
+    line = parse(number, data)
+    if line.value is not None:
+        yield line
         return
-    halves = _unglue(data)
-    if not halves:
-        yield Line(number, data, None, reason, torn=not ended)
-        return
-    for index, (half, value) in enumerate(halves):
-        yield Line(number, half, value, glued=len(halves) if index == 0 else 0)
+    halves = _unglue(number, data)
+    if halves:
+        halves[0] = replace(halves[0], glued=len(halves))
+        yield from halves
+    else:
+        yield line if ended else replace(line, torn=True)
 
 
-def parse(data: bytes) -> tuple[dict[str, Any] | None, str | None]:
-    """The JSON object in `data`, or None and the reason why there is none that can be stored."""
+def parse(number: int, data: bytes) -> Line:
+    """The record in one line's bytes: an object, or damaged when there is none to be stored."""
     try:
-        if data.count(b"{") + data.count(b"[") > DEPTH_MAX:
-            codec.require_json(codec.decode(data), "record", codec.DEPTH_MAX - DEPTH_MAX)
         value = codec.decode(data)
+        if data.count(b"{") + data.count(b"[") > DEPTH_MAX:
+            codec.require_json(value, "record", codec.DEPTH_MAX - DEPTH_MAX)
     except NotJSONError as error:
-        return None, str(error)
+        return Line(number, data, reason=str(error))
     except EventFormatError:
-        return None, _why_not(data)
+        return Line(number, data, reason=_why_not(data))
     if type(value) is not dict:
-        return None, f"a JSON value of type {type(value).__name__}, not an object"
-    return value, None
+        return Line(number, data, reason=f"a JSON {type(value).__name__}, not an object")
+    style = records.style_of(value, data)
+    if style is None and not records.storable(value):
+        return Line(number, data, reason="it has a number that cannot be kept exactly")
+    return Line(number, data, value, style)
 
 
 def _why_not(data: bytes) -> str:
@@ -109,7 +116,7 @@ def _why_not(data: bytes) -> str:
 _decoder = json.JSONDecoder()
 
 
-def _unglue(data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
+def _unglue(number: int, data: bytes) -> list[Line]:
     """The objects of a line that holds nothing but two or more objects; empty if it does not.
 
     Their bytes joined are the line: what stands between two belongs to the later one.
@@ -125,6 +132,5 @@ def _unglue(data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
         return []
     ends[-1] = len(text)
     pieces = [text[a:b].encode() for a, b in zip(ends, ends[1:], strict=False)]
-    found = [(piece, parse(piece)[0]) for piece in pieces]
-    halves = [(piece, value) for piece, value in found if value is not None]
-    return halves if len(halves) == len(found) >= 2 else []
+    found = [parse(number, piece) for piece in pieces]
+    return found if len(found) >= 2 and all(line.value is not None for line in found) else []

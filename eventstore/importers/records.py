@@ -8,7 +8,7 @@ the two together again. A skeleton is one of
 - ``{"raw": text}``: a line in no known style (odd spacing, repeated keys) or no JSON at all,
 - ``{"raw_base64": text}``: bytes that are not UTF-8.
 
-`restore(skeleton(value, line, content), content) == line` for every line.
+`restore` of a skeleton and its content is the line, for every line.
 """
 
 from __future__ import annotations
@@ -59,14 +59,13 @@ def storable(value: Any) -> bool:
         return False
 
 
-def skeleton(value: Any, line: bytes, content: Any) -> dict[str, Any]:
+def skeleton(value: Any, line: bytes, content: Any, style: str | None) -> dict[str, Any]:
     """What to keep of a record beside `content` so that `restore` gives `line` back.
 
-    `value` is what `line` says as JSON and `content` the content of the event (a Struct) that will
+    `value` is what `line` says as JSON, `style` its `style_of`, and `content` the content of the event (a Struct) that will
     hold the skeleton, made from `value` where possible out of the very same objects: what is
     shared is stored once.
     """
-    style = style_of(value, line)
     if style is None:
         return raw(line)
     return {"style": style, "value": references.shorten(value, content)}

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from eventstore.errors import StoreError
+
 T = TypeVar("T")
 
 #: Members of one commit at most, so that the first of them is not kept waiting for ever.
@@ -43,6 +45,7 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._queue: deque[Member[Any]] = deque()
         self._led = False
+        self._leader: int | None = None
 
     def submit(self, work: Callable[[Any], T], *, exclusive: bool = False, full: bool = False) -> T:
         """Have `work` run in a group and return what it returned, or raise what it raised.
@@ -50,6 +53,11 @@ class GroupCommit:
         An exclusive one runs in a group of its own; `full` asks for a commit that survives power
         loss whatever the store's durability.
         """
+        if self._leader == threading.get_ident():
+            raise StoreError(
+                "a transaction was begun inside another one, which would wait for itself; do all "
+                "of it in one"
+            )
         member: Member[T] = Member(work, exclusive or full, full)
         with self._mutex:
             self._queue.append(member)
@@ -99,9 +107,11 @@ class GroupCommit:
                     taken.append(self._queue.popleft())
             return taken
 
+        self._leader = threading.get_ident()
         try:
             self._run(take)
         finally:
+            self._leader = None
             for member in taken:
                 member.done = True
             self._promote()

@@ -7,10 +7,11 @@ leave a gap, whatever number of processes writes the file.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +23,18 @@ from eventstore.errors import (
     EventStoreError,
     ReadOnlyStoreError,
     StoreClosedError,
+    StoreError,
 )
 from eventstore.log import engine, reading, schema
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.port import Head, Recorded, StreamHead
-from eventstore.log.transaction import Inline, SqliteTransaction
+from eventstore.log.transaction import Inline, SaltPool, SqliteTransaction
 
 T = TypeVar("T")
+
+#: Reading connections that are kept open for the next reader.
+IDLE_READERS_MAX = 8
 
 #: Entries kept beside the log (stream heads, folded states) before they are dropped wholesale.
 CACHE_MAX = 20_000
@@ -62,6 +67,8 @@ class SqliteLog:
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._closed = False
+        self._pid = os.getpid()
+        self._salts = SaltPool()
         self._cache: dict[Hashable, Any] = {}
         self._known: Head | None = None
         self._readers: list[apsw.Connection] = []
@@ -178,7 +185,9 @@ class SqliteLog:
             # Another process wrote (or lost) events: what is known of streams may be old.
             self._cache.clear()
             self._known = head
-        return SqliteTransaction(connection, head, self._cache, self._clock, self.inline)
+        return SqliteTransaction(
+            connection, head, self._cache, self._clock, self._salts, self.inline
+        )
 
     def _publish(self, transaction: SqliteTransaction) -> None:
         self._known = transaction.head
@@ -233,7 +242,7 @@ class SqliteLog:
                 yield connection
         finally:
             with self._readers_lock:
-                if self._closed:
+                if self._closed or len(self._readers) >= IDLE_READERS_MAX:
                     connection.close()
                 else:
                     self._readers.append(connection)
@@ -319,23 +328,25 @@ class SqliteLog:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError(f"the store {self.path} was closed")
+        if os.getpid() != self._pid:
+            raise StoreError(
+                f"the store {self.path} was opened before this process was forked; open it again "
+                "in the child"
+            )
 
     def close(self) -> None:
         """Close every connection; harmless when closed already. Running reads finish first."""
-        if self._closed:
-            return
-        if self.readonly:
-            self._closed = True
-        else:
-            self._group.submit(self._mark_closed, exclusive=True)
         with self._readers_lock:
+            if self._closed:
+                return
+            self._closed = True
             for connection in self._readers:
                 connection.close()
             self._readers.clear()
+        with suppress(StoreClosedError):
+            # Comes back, refused, when the group that is being written has been answered.
+            self._group.submit(lambda _: None, exclusive=True)
         self._writer.close()
-
-    def _mark_closed(self, _: SqliteTransaction) -> None:
-        self._closed = True
 
 
 def _work(

@@ -32,7 +32,22 @@ _INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (dige
 _INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
 
-_SALTS = 64
+
+class SaltPool:
+    """Random salts, asked of the system many at a time: one call a salt costs ten times as much.
+
+    Used by the writer alone. A salt is never handed out twice, whatever becomes of its transaction.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = b""
+
+    def take(self) -> bytes:
+        """A fresh salt."""
+        if not self._bytes:
+            self._bytes = os.urandom(SALT_BYTES * 64)
+        salt, self._bytes = self._bytes[:SALT_BYTES], self._bytes[SALT_BYTES:]
+        return salt
 
 
 class SqliteTransaction:
@@ -44,6 +59,7 @@ class SqliteTransaction:
         head: Head,
         cache: dict[Hashable, Any],
         clock: Callable[[], int],
+        salts: SaltPool,
         inline: Inline | None,
     ) -> None:
         self.connection = connection
@@ -60,7 +76,7 @@ class SqliteTransaction:
         self._stream_rows: list[tuple[Any, ...]] = []
         self._blob_rows: list[tuple[bytes, bytes, int]] = []
         self._deferred: list[Callable[[apsw.Connection], None]] = []
-        self._salts = b""
+        self._salts = salts
         self.changed = False
 
     # -- streams ---------------------------------------------------------------------------
@@ -142,7 +158,7 @@ class SqliteTransaction:
         commitment = None
         if body is not None:
             body, spilled = blobs.spill(event.content, body)
-            salt = self._salt()
+            salt = self._salts.take()
             commitment = commitment_of(salt, body)
             self._content_rows.append((position, salt, body.decode()))
             for digest, data in spilled:
@@ -163,12 +179,6 @@ class SqliteTransaction:
             head.id, head.session_id, head.incarnation, head.uid, version, leaf,
             head.solid_version if commutes else version,
         )  # fmt: skip
-
-    def _salt(self) -> bytes:
-        if not self._salts:
-            self._salts = os.urandom(SALT_BYTES * _SALTS)
-        salt, self._salts = self._salts[:SALT_BYTES], self._salts[SALT_BYTES:]
-        return salt
 
     def _check_expected(self, head: StreamHead, expected: Expected) -> None:
         match expected.kind:

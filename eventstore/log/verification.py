@@ -161,7 +161,7 @@ class _Scan:
                 return [_Row(*row) for row in found]
         except EventStoreError:
             pass
-        rows = []
+        rows: list[_Row] = []
         for position in range(after + 1, upto + 1):
             try:
                 with self.log.reader() as connection:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
 from importlib.resources import files
 from typing import Any
 
 import apsw
+from msgspec import Struct
+from msgspec.structs import astuple, fields
 
 from eventstore.events import catalogue as ev
 from eventstore.events.catalogue import Event
@@ -16,8 +17,7 @@ from eventstore.log.port import Recorded
 from projections.base import Projection
 
 
-@dataclass(slots=True)
-class SessionRow:
+class SessionRow(Struct):
     """A row of the table, in the order of its columns."""
 
     stream: int
