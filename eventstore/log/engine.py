@@ -146,13 +146,11 @@ def translated(path: str) -> Iterator[None]:
     """Turn apsw's errors into this project's."""
     try:
         yield
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError) as error:
         raise translate(error, path) from error
-    except UnicodeDecodeError as error:
-        raise CorruptStoreError(f"{path} holds text that is not UTF-8: {error}") from error
 
 
-def translate(error: apsw.Error, path: str) -> EventStoreError:
+def translate(error: apsw.Error | UnicodeDecodeError, path: str) -> EventStoreError:
     """The error of this project for an error of apsw's."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
@@ -163,6 +161,8 @@ def translate(error: apsw.Error, path: str) -> EventStoreError:
             return ReadOnlyStoreError(f"{path} cannot be written: {error}")
         case apsw.NotADBError():
             return NotAStoreError(f"{path} is not a SQLite database")
+        case UnicodeDecodeError():
+            return CorruptStoreError(f"{path} holds text that is not UTF-8: {error}")
         case apsw.CorruptError():
             return CorruptStoreError(f"{path} is damaged ({error}); run `eventstore verify`")
         case apsw.CantOpenError():
