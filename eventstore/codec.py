@@ -41,9 +41,10 @@ def encode(value: Any) -> bytes:
     Raises `NotJSONError` when JSON cannot hold the value.
     """
     try:
-        return _encoder.encode(value)
-    except UnicodeEncodeError:
-        return _dump(msgspec.to_builtins(value))
+        try:
+            return _encoder.encode(value)
+        except UnicodeEncodeError:
+            return _dump(msgspec.to_builtins(value))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise NotJSONError(f"the value cannot be stored as JSON: {error}") from error
 
@@ -121,6 +122,21 @@ def require_json(value: Any, where: str, depth: int = 0) -> None:
             require_json(item, f"{where}.{key}", depth + 1)
     else:
         raise NotJSONError(f"{where}: a value of type {kind.__name__} cannot be stored as JSON")
+
+
+def require_depth(value: Any, where: str) -> None:
+    """Raise `NotJSONError` when a value is nested deeper than `DEPTH_MAX`."""
+    level = [value]
+    for _ in range(DEPTH_MAX + 1):
+        level = [
+            child
+            for node in level
+            if type(node) is list or type(node) is dict
+            for child in (node if type(node) is list else node.values())
+        ]
+        if not level:
+            return
+    raise NotJSONError(f"{where}: nested deeper than {DEPTH_MAX} levels")
 
 
 # -- markers -----------------------------------------------------------------------------------

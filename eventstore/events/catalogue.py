@@ -17,12 +17,15 @@ consecutive seqs.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+#: A number in facts: one that every JSON reader holds exactly, and SQLite can add up.
+Whole: TypeAlias = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 #: ``(first, length)``: the seqs first … first + length - 1.
-Run: TypeAlias = tuple[int, int]
+Run: TypeAlias = tuple[Whole, Whole]
 
 
 class Kind(StrEnum):
@@ -147,7 +150,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     commutes: ClassVar[bool] = False
     content_type: ClassVar[ContentType] = None
 
-    occurred_at: int | None = None
+    occurred_at: Whole | None = None
     content: Any = None
 
 
@@ -159,8 +162,8 @@ class SessionCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: Kind = Kind.ROOT
     lifecycle: Lifecycle = Lifecycle.EPHEMERAL
-    depth: int = 0
-    parent: int | None = None
+    depth: Whole = 0
+    parent: Whole | None = None
     spawn_call_id: str | None = None
     source: str | None = None
     content: SessionContent | None = None
@@ -177,24 +180,24 @@ class SessionForked(Event, frozen=True, kw_only=True, omit_defaults=True):
     type = "session.forked"
     content_type = SessionContent
 
-    origin: int
-    origin_version: int
+    origin: Whole
+    origin_version: Whole
     origin_leaf: str
-    next_seq: int = 1
+    next_seq: Whole = 1
     active: tuple[Run, ...] = ()
     kind: Kind = Kind.ROOT
     lifecycle: Lifecycle = Lifecycle.EPHEMERAL
-    depth: int = 0
-    parent: int | None = None
+    depth: Whole = 0
+    parent: Whole | None = None
     source: str | None = None
-    round: int = 0
+    round: Whole = 0
     model: str | None = None
     provider: str | None = None
     open_calls: tuple[str, ...] = ()
-    title_position: int | None = None
-    prompt_position: int | None = None
-    configuration_position: int | None = None
-    pending_position: int | None = None
+    title_position: Whole | None = None
+    prompt_position: Whole | None = None
+    configuration_position: Whole | None = None
+    pending_position: Whole | None = None
     content: SessionContent | None = None
 
 
@@ -224,7 +227,7 @@ class SessionReparented(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     type = "session.reparented"
 
-    parent: int | None = None
+    parent: Whole | None = None
 
 
 class SessionClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -236,7 +239,7 @@ class SessionClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
     type = "session.closed"
     content_type = ReasonContent
 
-    cascade_from: int | None = None
+    cascade_from: Whole | None = None
     content: ReasonContent | None = None
 
 
@@ -285,7 +288,7 @@ class RoundAdvanced(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     type = "round.advanced"
 
-    round: int
+    round: Whole
 
 
 class ToolCallsSuspended(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -315,10 +318,10 @@ class MessageAppended(Event, frozen=True, kw_only=True, omit_defaults=True):
     type = "message.appended"
     content_type = MessageContent
 
-    seq: int
+    seq: Whole
     role: str
-    round: int | None = None
-    tokens: int | None = None
+    round: Whole | None = None
+    tokens: Whole | None = None
     finish_reason: str | None = None
     call_ids: tuple[str, ...] = ()
     call_id: str | None = None
@@ -338,16 +341,16 @@ class ContextCompacted(Event, frozen=True, kw_only=True, omit_defaults=True):
     type = "context.compacted"
     content_type = MessageContent
 
-    seq: int
-    from_seq: int
-    to_seq: int
+    seq: Whole
+    from_seq: Whole
+    to_seq: Whole
     runs: tuple[Run, ...]
-    count: int
+    count: Whole
     role: str = "system"
-    round: int | None = None
-    tokens: int | None = None
-    tokens_before: int | None = None
-    tokens_after: int | None = None
+    round: Whole | None = None
+    tokens: Whole | None = None
+    tokens_before: Whole | None = None
+    tokens_after: Whole | None = None
     trigger: str | None = None
     content: MessageContent | None = None
 
@@ -357,9 +360,9 @@ class MessagesConsolidated(Event, frozen=True, kw_only=True, omit_defaults=True)
 
     type = "messages.consolidated"
 
-    to_seq: int
+    to_seq: Whole
     runs: tuple[Run, ...]
-    count: int
+    count: Whole
 
 
 class MessagesRetracted(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -367,9 +370,9 @@ class MessagesRetracted(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     type = "messages.retracted"
 
-    from_seq: int
+    from_seq: Whole
     runs: tuple[Run, ...]
-    count: int
+    count: Whole
 
 
 class MessagesCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -377,7 +380,7 @@ class MessagesCleared(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     type = "messages.cleared"
 
-    count: int
+    count: Whole
 
 
 class UsageRecorded(Event, frozen=True, kw_only=True, omit_defaults=True):
@@ -392,15 +395,15 @@ class UsageRecorded(Event, frozen=True, kw_only=True, omit_defaults=True):
     commutes = True
 
     key: str
-    round: int | None = None
+    round: Whole | None = None
     model: str | None = None
     provider: str | None = None
-    input: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    output: int = 0
-    reasoning: int = 0
-    cost_nanos: int | None = None
+    input: Whole = 0
+    cache_read: Whole = 0
+    cache_write: Whole = 0
+    output: Whole = 0
+    reasoning: Whole = 0
+    cost_nanos: Whole | None = None
     currency: str | None = None
     cost_source: str | None = None
 
@@ -421,9 +424,9 @@ class ToolCalled(Activity, frozen=True, kw_only=True, omit_defaults=True):
 
     call_id: str | None = None
     status: str | None = None
-    duration: int | None = None
-    bytes_in: int | None = None
-    bytes_out: int | None = None
+    duration: Whole | None = None
+    bytes_in: Whole | None = None
+    bytes_out: Whole | None = None
 
 
 class FileTouched(Activity, frozen=True, kw_only=True, omit_defaults=True):
@@ -450,7 +453,7 @@ class LoopMoved(Activity, frozen=True, kw_only=True, omit_defaults=True):
 
     state: str | None = None
     transition: str | None = None
-    retries: int | None = None
+    retries: Whole | None = None
 
 
 class UserCorrected(Activity, frozen=True, kw_only=True, omit_defaults=True):
@@ -483,7 +486,7 @@ class ExportCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
     content_type = ExportContent
 
     format: str
-    to_version: int
+    to_version: Whole
     content: ExportContent | None = None
 
 
@@ -521,7 +524,7 @@ class UnknownEvent(Event, frozen=True, kw_only=True, omit_defaults=True):
     """An event of a type or schema number that this version does not know, shown raw."""
 
     name: str
-    number: int
+    number: Whole
     facts: dict[str, Any]
     content: Any = None
 

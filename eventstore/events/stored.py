@@ -62,8 +62,28 @@ def store(event: Event) -> StoredForm:
     else:
         facts = codec.encode(event if content is None else replace(event, content=None))
     body = None if content is None else codec.encode(content)
+    _check_facts(name, facts)
+    _check_depth(name, facts, body)
     _check_readable(event, facts, body)
     return StoredForm(name, schema, facts, body, commutes(event))
+
+
+def _check_facts(name: str, facts: bytes) -> None:
+    """Projections keep facts in columns, which hold text: no half of a surrogate pair."""
+    if b"\\ud" in facts:
+        try:
+            msgspec.json.decode(facts)
+        except msgspec.DecodeError:
+            raise NotJSONError(
+                f"{name}: an id or a name holds a lone surrogate, which only content can hold"
+            ) from None
+
+
+def _check_depth(name: str, *values: bytes | None) -> None:
+    """Refuse nesting that other readers of the JSON would stumble over."""
+    for value in values:
+        if value is not None and value.count(b"[") + value.count(b"{") > codec.DEPTH_MAX:
+            codec.require_depth(codec.decode(value), name)
 
 
 def _check_readable(event: Event, facts: bytes, body: bytes | None) -> None:

@@ -22,7 +22,6 @@ from eventstore.session.state import Status
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
-
 #: A transaction ends at the first record after so many commands, or so many bytes of lines.
 COMMANDS_MAX = 500
 BYTES_MAX = 4 * 1024 * 1024
@@ -71,12 +70,11 @@ class Intake:
         for command in commands:
             if type(command) is FoldAll:
                 self.flush()
-                command = _folding(session, command)
-            elif type(command) is ChangeModel:
-                if command.model == lane.model:
-                    continue
-                lane.model = command.model
-            self._pending.append((session, command))
+                self._pending.append((session, _folding(session, command)))
+            elif type(command) is not ChangeModel or command.model != lane.model:
+                self._pending.append((session, command))
+                if type(command) is ChangeModel:
+                    lane.model = command.model
 
     def flush(self) -> None:
         """Store what is pending, as one transaction."""
@@ -93,7 +91,9 @@ class Intake:
             if session is None or lane.parent is not None:
                 continue
             for child in self.store.sessions_with_prefix(f"{session_id}/"):
-                if fork_number(child.id) is None and child.state().parent is None:
+                state = child.state()
+                is_orphan = state.parent is None and state.status is not Status.CLOSED
+                if is_orphan and fork_number(child.id) is None:
                     child.reparent(session)
 
 
@@ -140,13 +140,11 @@ class _Lane:
 
     def _is_stored(self, line: Line, commands: Sequence[Command]) -> bool:
         messages = sum(len(one.messages) for one in commands if isinstance(one, Append))
-        before = self._branches
-        done = {id(branch) for branch in before if branch.exhausted}
-        agreeing = [branch for branch in before if branch.accepts(line, messages)]
+        agreeing = [branch for branch in self._branches if branch.accepts(line, messages)]
         if not agreeing:
-            # Only torn lines were left of a branch that is exhausted now and was not before.
-            ended = [b for b in before if id(b) in done or b.exhausted]
-            self._branches = ended[:1] or before[:1]
+            # The file goes on where a branch ends, or it parts from all of them here.
+            ended = [branch for branch in self._branches if branch.exhausted]
+            self._branches = ended[:1] or self._branches[:1]
             return False
         self._branches = agreeing
         self._common += 1

@@ -1,6 +1,6 @@
-"""A file as records: one per line, whatever its state.
+r"""A file as records: one per line, whatever its state.
 
-Lines end at ``\\n``; a ``\\r`` before it, the line end itself and a byte order mark at the start of
+Lines end at ``\n``; a ``\r`` before it, the line end itself and a byte order mark at the start of
 the file are the file's framing and no part of a record. Blank lines are none. A line that is no
 JSON object still is a record, with the reason why; two or more objects glued on one line are as
 many records. Memory is bounded by the longest line.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from msgspec import Struct
@@ -87,7 +88,7 @@ def parse(number: int, data: bytes) -> Line:
             codec.require_json(value, "record", codec.DEPTH_MAX - DEPTH_MAX)
     except NotJSONError as error:
         return Line(number, data, reason=str(error))
-    except EventFormatError:
+    except (EventFormatError, UnicodeDecodeError):
         return Line(number, data, reason=_why_not(data))
     if type(value) is not dict:
         return Line(number, data, reason=f"a JSON {type(value).__name__}, not an object")
@@ -131,6 +132,6 @@ def _unglue(number: int, data: bytes) -> list[Line]:
     except (ValueError, RecursionError):
         return []
     ends[-1] = len(text)
-    pieces = [text[a:b].encode() for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [text[a:b].encode() for a, b in pairwise(ends)]
     found = [parse(number, piece) for piece in pieces]
     return found if len(found) >= 2 and all(line.value is not None for line in found) else []

@@ -62,9 +62,9 @@ def storable(value: Any) -> bool:
 def skeleton(value: Any, line: bytes, content: Any, style: str | None) -> dict[str, Any]:
     """What to keep of a record beside `content` so that `restore` gives `line` back.
 
-    `value` is what `line` says as JSON, `style` its `style_of`, and `content` the content of the event (a Struct) that will
-    hold the skeleton, made from `value` where possible out of the very same objects: what is
-    shared is stored once.
+    `value` is what `line` says as JSON, `style` its `style_of`, and `content` the content of the
+    event (a Struct) that will hold the skeleton, made from `value` where possible out of the very
+    same objects: what is shared is stored once.
     """
     if style is None:
         return raw(line)

@@ -64,20 +64,37 @@ class _Places:
             for field in value.__struct_fields__:
                 self._add(getattr(value, field), f"{place}/{field}")
 
-    def reference(self, node: Any) -> dict[str, Any] | None:
-        """The marker that may stand for `node`, if there is one."""
-        kind = type(node)
+    def short(self, value: Any) -> Any:
+        """A copy of `value` with markers, as `codec.mark` makes it but in fewer calls."""
+        kind = type(value)
         if kind is str:
-            if len(node) < TEXT_MIN:
-                return None
-            place = self.texts.get(node)
-            if place is not None:
-                return {NAME: place}
-            return self._derived(node) if len(node) >= DERIVED_MIN else None
-        if kind is dict or kind is list:
-            place = self.nodes.get(id(node))
-            return None if place is None else {NAME: place}
-        return None
+            return value if len(value) < TEXT_MIN else self._text(value)
+        if kind is not dict and kind is not list:
+            return value
+        place = self.nodes.get(id(value))
+        if place is not None:
+            return {NAME: place}
+        if kind is list:
+            return [self.short(item) for item in value]
+        copy = {}
+        for key, item in value.items():
+            kind = type(item)
+            if kind is str:
+                copy[key] = item if len(item) < TEXT_MIN else self._text(item)
+            else:
+                copy[key] = self.short(item) if kind is dict or kind is list else item
+        if len(copy) == 1 and (NAME in copy or codec.LITERAL in copy):
+            return {codec.LITERAL: copy}
+        return copy
+
+    def _text(self, text: str) -> Any:
+        """The marker that may stand for a text of at least `TEXT_MIN`, or the text."""
+        place = self.texts.get(text)
+        if place is not None:
+            return {NAME: place}
+        if len(text) < DERIVED_MIN:
+            return text
+        return self._derived(text) or text
 
     def _derived(self, text: str) -> dict[str, Any] | None:
         for known, place in self.texts.items():
@@ -104,13 +121,15 @@ def shorten(value: Any, content: Any) -> Any:
 
     Objects and lists are recognised when they are the very same objects, texts when equal.
     """
-    places = _Places(content)
-    return codec.mark(value, _NAMES, places.reference)
+    return _Places(content).short(value)
 
 
 def lengthen(value: Any, content: Any) -> Any:
-    """Undo `shorten`. Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError` when a
-    marker does not fit the content."""
+    """Undo `shorten`.
+
+    Raises `LookupError`, `TypeError`, `ValueError` or `AttributeError` when a marker does not fit
+    the content.
+    """
 
     def resolve(_: str, argument: Any) -> Any:
         if type(argument) is str:

@@ -95,5 +95,6 @@ def _record(session: Session, recorded: Recorded) -> StoredRecord | None:
     try:
         data = records.restore(content.record, content)
     except EventFormatError as error:
-        raise EventFormatError(f"session {session.id!r}, event {recorded.version}: {error}") from error
+        where = f"session {session.id!r}, event {recorded.version}"
+        raise EventFormatError(f"{where}: {error}") from error
     return StoredRecord(session, recorded.version, data, is_message, torn)

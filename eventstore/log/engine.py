@@ -81,8 +81,6 @@ def create_file(path: Path) -> bool:
 def connect(path: str, durability: Durability, *, readonly: bool) -> apsw.Connection:
     """Open a connection with every setting given explicitly."""
     flags = apsw.SQLITE_OPEN_READONLY if readonly else apsw.SQLITE_OPEN_READWRITE
-    if path == MEMORY:
-        flags |= apsw.SQLITE_OPEN_MEMORY
     with translated(path):
         connection = apsw.Connection(path, flags=flags)
         try:

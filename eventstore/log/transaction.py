@@ -135,12 +135,9 @@ class SqliteTransaction:
         head = self.stream_by_id(stream)
         if head is None:
             raise VersionConflictError(f"stream {stream}", str(expected), 0)
-        keys = [new.key for new in events if new.key is not None]
-        if keys:
-            prior = self.keyed(stream, keys)
-            if prior is not None:
-                _check_same(events, prior)
-                return prior
+        prior = self.originals(stream, events)
+        if prior is not None:
+            return prior
         if expected is not ANY:
             self._check_expected(head, expected)
         now = self._clock()
@@ -226,6 +223,28 @@ class SqliteTransaction:
             absent = [key for key in keys if found[key] is None]
             raise PartialRetryError(head.session_id if head else str(stream), present, absent)
         return [found[key] for key in keys]
+
+    def originals(self, stream: int, events: Sequence[NewEvent]) -> list[Recorded] | None:
+        """What an earlier attempt to append these events stored; None when there was none.
+
+        When some of them have no key, the batch is found by those that have one.
+        """
+        keys = [new.key for new in events if new.key is not None]
+        prior = self.keyed(stream, keys) if keys else None
+        if prior is None:
+            return None
+        if len(keys) < len(events):
+            first = next(index for index, new in enumerate(events) if new.key is not None)
+            start = prior[0].version - first - 1
+            upto = start + len(events)
+            prior = list(self.read_stream(stream, after=start, upto=upto, content=True))
+            if [old.key for old in prior] != [new.key for new in events]:
+                raise KeyReusedError(
+                    f"the idempotency keys {keys} are stored with other events between them; a "
+                    "retry must bring exactly the events of the first attempt"
+                )
+        _check_same(events, prior)
+        return prior
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -319,7 +338,7 @@ class SqliteTransaction:
 
 
 def _check_same(events: Sequence[NewEvent], prior: Sequence[Recorded]) -> None:
-    """A retry must bring the same events; seqs, which are assigned anew, aside."""
+    """A retry must bring the same events."""
     for new, old in zip(events, prior, strict=True):
         if not same_event(new.event, old):
             raise KeyReusedError(
@@ -329,7 +348,17 @@ def _check_same(events: Sequence[NewEvent], prior: Sequence[Recorded]) -> None:
 
 
 def same_event(event: Any, old: Recorded) -> bool:
-    """Whether a retried event says the same as the stored one, as far as it was not erased."""
+    """Whether a retried event says the same as the stored one, as far as it was not erased.
+
+    What the session's state gives it (seqs, runs) may differ, and so may its time.
+    """
     if stored.name_of(event) != stored.name_of(old.event):
         return False
-    return old.event.content is None or event.content == old.event.content
+    for field in event.__struct_fields__:
+        if field not in _ASSIGNED and getattr(event, field) != getattr(old.event, field):
+            return False
+    erased = old.event.content is None and old.commitment is not None
+    return erased or bool(event.content == old.event.content)
+
+
+_ASSIGNED = frozenset({"seq", "runs", "count", "occurred_at", "content"})

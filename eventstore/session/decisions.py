@@ -217,9 +217,12 @@ def _check_role(role: str) -> str:
 
 def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
     events = []
+    if c.key is not None and c.messages and c.messages[0].key is not None:
+        raise InvalidValueError("give the key to the command or to its first message, not to both")
     for seq, m in enumerate(c.messages, state.next_seq):
-        if m.key is not None:
-            check_key(m.key)
+        key = c.key if seq == state.next_seq and m.key is None else m.key
+        if key is not None:
+            check_key(key)
         event = ev.MessageAppended(
             seq=seq,
             role=_check_role(m.role),
@@ -235,7 +238,7 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
             content=_content(m),
         )
         actor = m.actor if m.actor is not None else _ACTORS.get(m.role, Actor.UNKNOWN)
-        events.append(NewEvent(event, actor, m.key))
+        events.append(NewEvent(event, actor, key))
     return events
 
 

@@ -83,9 +83,9 @@ def _message(state: SessionState, e: ev.MessageAppended, _: int) -> Changes:
         "messages": state.messages + 1,
     }
     if e.call_ids or e.call_id is not None:
-        changes["open_calls"] = tuple(
-            call for call in (*state.open_calls, *e.call_ids) if call != e.call_id
-        )
+        # Some providers use an id again: it is open once, for the newest call.
+        calls = dict.fromkeys((*state.open_calls, *e.call_ids))
+        changes["open_calls"] = tuple(call for call in calls if call != e.call_id)
     return changes
 
 

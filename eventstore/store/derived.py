@@ -46,13 +46,14 @@ class Registry:
 
         with log.reader() as connection:
             tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
-            ready = connection.execute(tables).get == 2 and self._current(connection)
+            ready = connection.execute(tables).get == 2 and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:
             catch_up(log, (projection,), projection.name, projection.version)
 
-    def _current(self, connection: apsw.Connection) -> bool:
+    def is_current(self, connection: apsw.Connection) -> bool:
+        """Whether the built-in projections are at the head, derived by this very version."""
         found = checkpoints.read(connection, BUILTIN_NAME)
         return (
             found is not None

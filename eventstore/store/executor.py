@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from eventstore import snapshots
 from eventstore.errors import (
     KeyReusedError,
@@ -54,12 +56,12 @@ def run(
     try:
         events = decide(state, command)
     except RuleError:
-        prior = _retried(transaction, stream, command)
+        prior = _retried(transaction, stream, state, command)
         if prior is None:
             raise
         return prior
     if not events:
-        return _retried(transaction, stream, command) or []
+        return _retried(transaction, stream, state, command) or []
     return append(transaction, head, state, events, expected)
 
 
@@ -95,19 +97,24 @@ def keys_of(command: Command) -> list[str]:
     """The idempotency keys that a command carries."""
     if isinstance(command, do.Append):
         keys = [message.key for message in command.messages if message.key is not None]
-        if keys:
-            return keys
+        if command.key is not None and command.messages:
+            keys.insert(0, command.key)
+        return keys
     if isinstance(command, do.Compact) and command.note.key is not None:
         return [command.note.key]
     return [] if command.key is None else [command.key]
 
 
 def _retried(
-    transaction: SqliteTransaction, stream: int, command: Command
+    transaction: SqliteTransaction, stream: int, state: SessionState, command: Command
 ) -> list[Recorded] | None:
     """The events that an earlier attempt of this command stored; None when there was none."""
     keys = keys_of(command)
-    prior = transaction.keyed(stream, keys) if keys else None
+    if not keys:
+        return None
+    if isinstance(command, do.Append):  # refused because the session was closed meanwhile
+        return transaction.originals(stream, decide(replace(state, status=Status.ACTIVE), command))
+    prior = transaction.keyed(stream, keys)
     if prior is not None and isinstance(command, do.Compact):
         text = command.note.content
         content = prior[0].event.content

@@ -102,7 +102,7 @@ def close(
         closed: list[int] = []
         _close(transaction, stream, do.Close(reason=reason, actor=actor), closed)
         if cascade:
-            _close_children(transaction, stream, stream, actor, closed)
+            _close_children(transaction, stream, stream, actor, closed, {stream})
         return closed
 
     return log.transact(work, exclusive=True)
@@ -116,17 +116,25 @@ def _close(
 
 
 def _close_children(
-    transaction: SqliteTransaction, stream: int, root: int, actor: Actor, closed: list[int]
+    transaction: SqliteTransaction,
+    stream: int,
+    root: int,
+    actor: Actor,
+    closed: list[int],
+    seen: set[int],
 ) -> None:
+    """Close what is below a session; `seen` ends circles that reparenting made."""
     for child in lineage.children(transaction.connection, stream):
+        if child in seen:
+            continue
+        seen.add(child)
         state = executor.state_in(transaction, executor.require_stream(transaction, child))
-        if state.status is Status.CLOSED:
-            continue
-        if state.lifecycle is Lifecycle.DETACHED:
-            executor.run(transaction, child, do.Reparent(parent=None, actor=actor))
-            continue
-        _close(transaction, child, do.Close(cascade_from=root, actor=actor), closed)
-        _close_children(transaction, child, root, actor, closed)
+        if state.status is not Status.CLOSED:
+            if state.lifecycle is Lifecycle.DETACHED:
+                executor.run(transaction, child, do.Reparent(parent=None, actor=actor))
+                continue
+            _close(transaction, child, do.Close(cascade_from=root, actor=actor), closed)
+        _close_children(transaction, child, root, actor, closed, seen)
 
 
 def erase(

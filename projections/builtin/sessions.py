@@ -55,6 +55,7 @@ _REPLACE = (
     f"INSERT OR REPLACE INTO {{sessions}} ({_LIST}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+_PLACE = "SELECT stream, version FROM events WHERE position = ?"
 
 
 class Sessions(Projection):
@@ -100,16 +101,19 @@ class Sessions(Projection):
         if kind not in _QUIET:
             row.updated_at = at
         if kind is ev.SessionForked:
-            self._inherit_preview(connection, rows, row, event.origin)  # type: ignore[attr-defined]
+            self._inherit_preview(connection, rows, row, event)
         change = _CHANGES.get(kind)
         if change is not None:
             change(row, event, recorded.position, at)
 
     def _inherit_preview(
-        self, connection: apsw.Connection, rows: dict[int, SessionRow], row: SessionRow, origin: int
+        self, connection: apsw.Connection, rows: dict[int, SessionRow], row: SessionRow, e: Any
     ) -> None:
-        source = rows.get(origin) or self._load(connection, origin)
-        row.preview_position = source.preview_position
+        """The origin's preview, unless that message is later than the version forked at."""
+        source = rows.get(e.origin) or self._load(connection, e.origin)
+        place = connection.execute(_PLACE, (source.preview_position,)).fetchone()
+        if place is not None and (place[0] != e.origin or place[1] <= e.origin_version):
+            row.preview_position = source.preview_position
 
 
 def _created(row: SessionRow, e: ev.SessionCreated, _: int, __: int) -> None:

@@ -1,0 +1,158 @@
+"""``eventstore log``."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import chain
+from operator import attrgetter
+
+import click
+
+from eventstore import codec
+from eventstore.cli.options import (
+    Format,
+    Settings,
+    find,
+    listing_options,
+    pager_option,
+    since_option,
+)
+from eventstore.cli.output import (
+    nothing,
+    page,
+    terminal_width,
+    write_json_array,
+    write_json_lines,
+)
+from eventstore.cli.render import as_json
+from eventstore.cli.shapes import actor_name, event_shape, facts_of, is_erased
+from eventstore.cli.text import cut, inline, local_time
+from eventstore.conversation import ERASED
+from eventstore.events.catalogue import Event
+from eventstore.events.stored import name_of
+from eventstore.log.port import Recorded
+from eventstore.store.session import Session
+from eventstore.store.session_store import SessionStore
+
+#: Characters of a session's name on a terminal.
+_NAME_WIDTH = 13
+
+
+@click.command()
+@click.argument("session", required=False)
+@click.option(
+    "-n", "last", type=click.IntRange(min=0), metavar="N", help="Only the last N; 0 for all."
+)
+@since_option
+@click.option("--content", is_flag=True, help="With the content: texts, arguments, titles.")
+@pager_option
+@listing_options
+@click.pass_obj
+def log(
+    settings: Settings,
+    session: str | None,
+    last: int | None,
+    since: int | None,
+    content: bool,
+    no_pager: bool,
+) -> None:
+    """Print events, oldest first.
+
+    \b
+    Examples:
+      eventstore log -n 20
+      eventstore log 5f3a9c1e --content
+      eventstore log --since yesterday
+      eventstore log --jsonl | jq -r .type | sort | uniq -c
+
+    Without SESSION the events of the whole store. A line holds the event's position in the log,
+    when it was recorded, session and version, type, actor and facts.
+    """  # noqa: D301
+    with settings.open_for_reading(derived=False) as store:
+        chosen = None if session is None else find(store, session)
+        events = _select(store, chosen, last or None, since)
+        first = next(events, None)
+        if first is not None:
+            events = chain([first], events)
+        session_of = _session_lookup(store)
+        shapes = (
+            event_shape(recorded, session_of(recorded.stream), content=content)
+            for recorded in events
+        )
+        if settings.format is Format.JSON:
+            write_json_array(shapes)
+        elif settings.format is Format.JSONL:
+            write_json_lines(shapes)
+        elif first is not None:
+            lines = _lines(events, session_of if chosen is None else None, content)
+            page(lines, pager=not no_pager)
+    if first is None:
+        nothing(f"no event matches in {settings.path}")
+
+
+def _select(
+    store: SessionStore, session: Session | None, last: int | None, since: int | None
+) -> Iterator[Recorded]:
+    """The events to be shown, as they are now."""
+    if session is None:
+        read, end, place = store.events, store.head.position, attrgetter("position")
+    else:
+        read, end, place = session.events, session.version, attrgetter("version")
+    if since is None:
+        return read(after=max(0, end - last) if last else 0, upto=end)
+    places = (place(event) for event in read(upto=end, content=False) if event.recorded_at >= since)
+    start = next(iter(deque(places, last) if last else places), end + 1)
+    events = read(after=start - 1, upto=end)
+    return (event for event in events if event.recorded_at >= since)
+
+
+def _session_lookup(store: SessionStore) -> Callable[[int], Session]:
+    """Sessions by stream number, each looked up once."""
+    return cache(store.session_of)
+
+
+def _lines(
+    events: Iterable[Recorded], session_of: Callable[[int], Session] | None, content: bool
+) -> Iterator[str]:
+    width = terminal_width()
+    for recorded in events:
+        name = "" if session_of is None else _column(session_of(recorded.stream).name, width)
+        event = recorded.event
+        line = (
+            f"{recorded.position:>7}  {local_time(recorded.recorded_at)}  "
+            f"{name}{f'v{recorded.version}':<5}  {inline(name_of(event)):<20}  "
+            f"{actor_name(recorded.actor):<8}  {_facts(event)}"
+        ).rstrip()
+        yield line if width is None else cut(line, width)
+        if content:
+            yield from _content_lines(recorded)
+
+
+def _column(name: str, width: int | None) -> str:
+    """The session's column, short on a terminal."""
+    name = inline(name)
+    if width is None:
+        return f"{name:<36}  "
+    return f"{cut(name, _NAME_WIDTH):<{_NAME_WIDTH}}  "
+
+
+def _facts(event: Event) -> str:
+    """The facts as ``name=value``, the time in words at the end."""
+    facts = facts_of(event)
+    facts.pop("occurred_at", None)
+    words = [
+        f"{key}={value if isinstance(value, str) else as_json(value)}"
+        for key, value in facts.items()
+    ]
+    if event.occurred_at is not None:
+        words.append(f"occurred {local_time(event.occurred_at)}")
+    return inline(" ".join(words))
+
+
+def _content_lines(recorded: Recorded) -> Iterator[str]:
+    if is_erased(recorded):
+        yield f"{'':9}{ERASED}"
+    elif recorded.event.content is not None:
+        yield f"{'':9}{inline(codec.encode(recorded.event.content).decode())}"

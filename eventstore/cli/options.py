@@ -1,0 +1,206 @@
+"""What the commands share: the options, the path of the store, and opening it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from eventstore.errors import (
+    NotAStoreError,
+    StoreError,
+    StoreMissingError,
+    UnknownSessionError,
+)
+from eventstore.store.session import Session
+from eventstore.store.session_store import SessionStore
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+VARIABLE = "EVENTSTORE_DB"
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class Settings:
+    """What the shared options of one call say."""
+
+    def __init__(self) -> None:
+        self.db: Path | None = None
+        self.format = Format.TEXT
+
+    @property
+    def path(self) -> Path:
+        """The store's file: `--db`, else ``EVENTSTORE_DB``, else the user's own store."""
+        if self.db is not None:
+            return self.db
+        named = os.environ.get(VARIABLE)
+        return Path(named).expanduser() if named else default_path()
+
+    def open_for_reading(self, *, derived: bool = True) -> SessionStore:
+        """Open a store that must be there, read-only where that is enough.
+
+        Commands that read `derived` data need projections that are at the head of the log. Where
+        they are behind, or the file has an older format, it is opened for writing once, which
+        brings both forward.
+        """
+        try:
+            store = SessionStore.open(self.path, readonly=True)
+        except StoreMissingError as error:
+            raise StoreMissingError(
+                f"{error}; `eventstore import` makes one, --db names another file"
+            ) from error
+        except NotAStoreError:
+            if self.path.is_dir() or not self.path.stat().st_size:
+                raise
+            return self.open_for_writing()
+        if not derived or _is_current(store):
+            return store
+        store.close()
+        return self.open_for_writing()
+
+    def open_for_writing(self, *, create: bool = False) -> SessionStore:
+        """Open the store for writing; `create` makes one, in a private folder if by default."""
+        if create and self.path == default_path():
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return SessionStore.open(self.path, create=create)
+
+
+def _is_current(store: SessionStore) -> bool:
+    try:
+        with store.log.snapshot() as connection:
+            return store.derived.is_current(connection)
+    except StoreError:  # tables that opening for writing creates are missing
+        return False
+
+
+def default_path() -> Path:
+    """The user's own store, where the platform keeps such data."""
+    home = Path.home()
+    if sys.platform == "win32":
+        folder = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Application Support"
+    else:
+        named = Path(os.environ.get("XDG_DATA_HOME", ""))
+        folder = named if named.is_absolute() else home / ".local" / "share"
+    return folder / "agent-eventstore" / "sessions.db"
+
+
+def find(store: SessionStore, name: str) -> Session:
+    """The session with this id or unique prefix of an id."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UnknownSessionError(f"{name!r} is not UTF-8, no session id starts so") from error
+    return store.find(name)
+
+
+# -- options -----------------------------------------------------------------------------------
+
+
+def _take_db(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.ensure_object(Settings).db = value.expanduser()
+
+
+def db_option(function: Function) -> Function:
+    """``--db FILE``, before and after the command's name."""
+    return click.option(
+        "--db",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=_take_db,
+        help=f"The store's file; else ${VARIABLE}, else your own store.",
+    )(function)
+
+
+def _format_option(chosen: Format, text: str) -> Callable[[Function], Function]:
+    def take(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            settings = context.ensure_object(Settings)
+            if settings.format not in (Format.TEXT, chosen):
+                raise click.UsageError("--json and --jsonl exclude each other")
+            settings.format = chosen
+
+    return click.option(
+        f"--{chosen}", is_flag=True, expose_value=False, is_eager=True, callback=take, help=text
+    )
+
+
+def shared_options(function: Function) -> Function:
+    """``--json`` and ``--db``, which every command has."""
+    return _format_option(Format.JSON, "Write JSON (docs/cli-json.md).")(db_option(function))
+
+
+def listing_options(function: Function) -> Function:
+    """The shared options and ``--jsonl``."""
+    lines = _format_option(Format.JSONL, "Write JSON, one value per line.")
+    return _format_option(Format.JSON, "Write JSON (docs/cli-json.md).")(lines(db_option(function)))
+
+
+def at_option(function: Function) -> Function:
+    """``--at VERSION``."""
+    return click.option(
+        "--at",
+        type=click.IntRange(min=0),
+        metavar="VERSION",
+        help="As of this version of the session (see `eventstore log SESSION`).",
+    )(function)
+
+
+def pager_option(function: Function) -> Function:
+    """``--no-pager``."""
+    return click.option(
+        "--no-pager", is_flag=True, help="Do not page, even if stdout is a terminal."
+    )(function)
+
+
+_SPAN = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def since_option(function: Function) -> Function:
+    """``--since WHEN``, given to the command in µs since 1970."""
+    return click.option(
+        "--since",
+        metavar="WHEN",
+        callback=_take_since,
+        help="Only what was recorded since: ISO 8601, 2h, 7d, today or yesterday.",
+    )(function)
+
+
+def _take_since(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else round(_moment(value.strip()).timestamp() * 1_000_000)
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(
+            f"{value!r} is no time; use ISO 8601 (2026-01-05T10:00), 2h, 7d, today or yesterday"
+        ) from error
+
+
+def _moment(text: str) -> datetime:
+    now = datetime.fromtimestamp(time.time()).astimezone()
+    if text in ("today", "yesterday"):
+        day = now.date() - timedelta(days=text == "yesterday")
+        return datetime(day.year, day.month, day.day)
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    return datetime.fromisoformat(text)

@@ -1,0 +1,122 @@
+"""Sessions, messages and events as lines for people. Whatever came from a message is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from eventstore import codec
+from eventstore.cli.text import inline, local_time, on_one_line, plural, visible
+from eventstore.conversation import ERASED, ChatMessage
+from eventstore.events.catalogue import Run
+from eventstore.store.views import MessageView, SessionInfo
+
+_COLOURS = {"user": "green", "assistant": "cyan", "tool": "yellow", "system": "magenta"}
+_INDENT = "    "
+
+
+def session_name(info: SessionInfo) -> str:
+    """The id; for the n-th incarnation after the first, the id with ``~n``."""
+    return info.session_id if info.incarnation == 1 else f"{info.session_id}~{info.incarnation}"
+
+
+def session_lines(info: SessionInfo, title: str | None, at: int | None) -> Iterator[str]:
+    """The head of `show`: what is known of a session."""
+    yield click.style(on_one_line(title or "(no title)"), bold=True)
+    yield f"session   {inline(session_name(info))}"
+    model = f" · {on_one_line(info.model)}" if info.model else ""
+    source = f" · from {on_one_line(info.source)}" if info.source else ""
+    yield f"status    {info.status}{source}{model}"
+    if info.parent is not None:
+        yield f"parent    {inline(info.parent)}"
+    if info.origin is not None:
+        yield f"fork of   {inline(info.origin)} at version {info.origin_version}"
+    yield f"created   {local_time(info.created_at)}, last change {local_time(info.updated_at)}"
+    counts = f"{plural(info.messages, 'message')}, {info.active_messages:,} active"
+    if info.compactions:
+        counts += f", {plural(info.compactions, 'compaction')}"
+    yield f"messages  {counts}"
+    moment = f"version {info.version}" if at is None else f"version {at} of {info.version}"
+    yield f"shown     {'every message' if at is None else 'the active messages'} at {moment}"
+    yield ""
+
+
+def message_lines(message: MessageView) -> Iterator[str]:
+    """A message of `show`."""
+    marks = [local_time(message.at)]
+    if message.state != "active":
+        marks.append(message.state)
+    if message.stands_for:
+        marks.append(f"stands for {_seqs(message.stands_for)}")
+    if message.inherited:
+        marks.append("from the fork's origin")
+    if message.failed:
+        marks.append("failed")
+    if message.tool_name:
+        marks.append(on_one_line(message.tool_name))
+    if message.call_id:
+        marks.append(f"answers {inline(message.call_id)}")
+    if message.name:
+        marks.append(f"name {on_one_line(message.name)}")
+    yield _heading(f"#{message.seq} {message.role}", message.role, marks)
+    if message.erased:
+        yield _INDENT + ERASED
+    if message.reasoning:
+        yield from _indented("thinking: " + message.reasoning)
+    yield from _content_lines(message.text if message.parts is None else message.parts)
+    for call in message.tool_calls or ():
+        yield _call_line(call.name, call.arguments, call.id)
+    yield ""
+
+
+def chat_lines(message: ChatMessage) -> Iterator[str]:
+    """A message of `resume`."""
+    marks = [f"answers {inline(message['tool_call_id'])}"] if "tool_call_id" in message else []
+    yield _heading(message["role"], message["role"], marks)
+    yield from _content_lines(message["content"])
+    for call in message.get("tool_calls", ()):
+        function = call["function"]
+        yield _call_line(function["name"], function["arguments"], call["id"])
+    yield ""
+
+
+def _heading(label: str, role: str, marks: Sequence[str]) -> str:
+    heading = click.style(inline(label), fg=_COLOURS.get(role), bold=True)
+    return f"{heading}  {click.style(' · '.join(marks), dim=True)}" if marks else heading
+
+
+def _seqs(runs: Sequence[Run]) -> str:
+    return ", ".join(
+        f"#{first}" if length == 1 else f"#{first}–#{first + length - 1}" for first, length in runs
+    )
+
+
+def _content_lines(content: Any) -> Iterator[str]:
+    for part in content if isinstance(content, list) else [content]:
+        match part:
+            case None | "":
+                continue
+            case str(text) | {"text": str(text)}:
+                yield from _indented(text)
+            case {"type": "image" | "image_url"}:
+                yield f"{_INDENT}[image, {plural(len(codec.encode(part)), 'byte')} of JSON]"
+            case _:
+                yield from _indented(as_json(part))
+
+
+def _call_line(name: str, arguments: Any, call_id: str | None) -> str:
+    text = arguments if isinstance(arguments, str) else as_json(arguments)
+    asked = click.style(f" {inline(call_id)}", dim=True) if call_id else ""
+    return f"{_INDENT}→ {on_one_line(name)} {on_one_line(text)}{asked}"
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON text; text that a terminal cannot take stays escaped."""
+    return "{}" if value is None else codec.encode(value).decode()
+
+
+def _indented(text: str) -> Iterator[str]:
+    for line in visible(text).rstrip("\n").split("\n"):
+        yield f"{_INDENT}{line}" if line else ""

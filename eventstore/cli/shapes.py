@@ -1,0 +1,123 @@
+"""The JSON objects of docs/cli-json.md: what each thing looks like in ``--json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict, replace
+
+from eventstore.cli.output import iso
+from eventstore.events.catalogue import CustomEvent, Event, ToolCall, UnknownEvent
+from eventstore.events.stored import name_of
+from eventstore.importers.reports import FileReport
+from eventstore.log.port import Actor, Head, Recorded
+from eventstore.log.verification import Finding
+from eventstore.store.session import Session
+from eventstore.store.views import MessageView, SessionInfo
+from projections.check import Difference
+
+JSONObject = dict[str, Any]
+
+
+def session_shape(info: SessionInfo) -> JSONObject:
+    """A session; its fields are those of `SessionInfo`."""
+    shape = asdict(info)
+    for name in ("created_at", "updated_at", "last_message_at"):
+        shape[name] = iso(shape[name])
+    return shape
+
+
+def message_shape(message: MessageView) -> JSONObject:
+    """A message; its fields are those of `MessageView`."""
+    shape = asdict(message)
+    shape["at"] = iso(message.at)
+    if message.tool_calls is not None:
+        shape["tool_calls"] = [_call_shape(call) for call in message.tool_calls]
+    return shape
+
+
+def _call_shape(call: ToolCall) -> JSONObject:
+    return {"id": call.id, "name": call.name, "arguments": call.arguments}
+
+
+def event_shape(recorded: Recorded, session: Session, *, content: bool) -> JSONObject:
+    """An event with its facts as they are stored, and its content if asked for."""
+    event = recorded.event
+    return {
+        "position": recorded.position,
+        "session_id": session.id,
+        "incarnation": session.incarnation,
+        "version": recorded.version,
+        "type": name_of(event),
+        "actor": actor_name(recorded.actor),
+        "recorded_at": iso(recorded.recorded_at),
+        "occurred_at": iso(event.occurred_at),
+        "facts": facts_of(event),
+        "content": msgspec.to_builtins(event.content) if content else None,
+        "erased": is_erased(recorded),
+    }
+
+
+def facts_of(event: Event) -> JSONObject:
+    """An event's facts as a JSON object."""
+    if isinstance(event, UnknownEvent):
+        return dict(event.facts)
+    if isinstance(event, CustomEvent):
+        return dict(event.data)
+    facts: JSONObject = msgspec.to_builtins(replace(event, content=None))
+    return facts
+
+
+def is_erased(recorded: Recorded) -> bool:
+    """Whether an event that was read with its content had one that was erased."""
+    return recorded.event.content is None and recorded.commitment is not None
+
+
+def actor_name(number: int) -> str:
+    """An actor's name; one that this version does not know is its number."""
+    try:
+        return Actor(number).name.lower()
+    except ValueError:
+        return str(number)
+
+
+def report_shape(report: FileReport) -> JSONObject:
+    """One file's import, with the number of its problems and their list."""
+    return {
+        "path": report.path,
+        "format": report.format,
+        "sessions": report.sessions,
+        "records": report.records,
+        "messages": report.messages,
+        "tool_calls": report.tool_calls,
+        "problems": len(report.problems),
+        "problem_details": [
+            {"line": problem.line, "reason": problem.reason} for problem in report.problems
+        ],
+        "appended": report.appended,
+        "forked": report.forked,
+    }
+
+
+def verification_shape(findings: list[Finding], head: Head | None) -> JSONObject:
+    """What `verify` found; `head` is None when the end of the log cannot be read."""
+    return {
+        "ok": not findings,
+        "events": 0 if head is None else head.position,
+        "head": None if head is None else head.leaf.hex(),
+        "findings": [
+            {"position": one.position, "kind": one.kind, "message": one.message} for one in findings
+        ],
+    }
+
+
+def difference_shape(difference: Difference) -> JSONObject:
+    """A row that is stored and should not be (`extra`), or the other way round (`missing`)."""
+    row = [value.hex() if isinstance(value, bytes) else value for value in difference.row]
+    return {
+        "projection": difference.projection,
+        "table": difference.table,
+        "kind": difference.kind,
+        "row": row,
+    }

@@ -1,0 +1,108 @@
+"""``eventstore show`` and ``eventstore resume``: one session, in full and as a model sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import click
+
+from eventstore.cli.options import (
+    Format,
+    Settings,
+    at_option,
+    find,
+    listing_options,
+    pager_option,
+    shared_options,
+)
+from eventstore.cli.output import page, write_json_array, write_json_lines, write_json_object
+from eventstore.cli.render import chat_lines, message_lines, session_lines
+from eventstore.cli.shapes import message_shape, session_shape
+from eventstore.store.session import Session
+from eventstore.store.views import MessageView
+
+#: Messages of a long history read at once.
+_PAGE = 200
+
+
+@click.command()
+@click.argument("session")
+@at_option
+@pager_option
+@listing_options
+@click.pass_obj
+def show(settings: Settings, session: str, at: int | None, no_pager: bool) -> None:
+    """Show a session's messages, compacted ones too.
+
+    \b
+    Examples:
+      eventstore show 5f3a9c1e
+      eventstore show 5f3a9c1e --at 9
+      eventstore show 5f3a9c1e --jsonl | jq -r 'select(.role == "user") | .text'
+
+    SESSION is an id or a beginning that only one id has; id~1 is the first session of an id that
+    was used again. Messages that are not active any more are marked compacted, consolidated,
+    retracted or cleared. With --at only the messages are shown that a model would have been sent
+    at that version.
+    """  # noqa: D301
+    with settings.open_for_reading() as store:
+        found = find(store, session)
+        info = found.info()
+        messages = _history(found) if at is None else iter(found.messages(at))
+        if settings.format is Format.JSON:
+            write_json_object(
+                {
+                    "session": session_shape(info),
+                    "version": info.version if at is None else at,
+                    "messages": map(message_shape, messages),
+                }
+            )
+        elif settings.format is Format.JSONL:
+            write_json_lines(map(message_shape, messages))
+        else:
+            head = session_lines(info, found.title(at), at)
+            page(_lines(head, messages), pager=not no_pager)
+
+
+def _history(session: Session) -> Iterator[MessageView]:
+    """Every message, read as they are shown."""
+    seq = 0
+    while batch := session.history(after=seq, limit=_PAGE):
+        yield from batch
+        seq = batch[-1].seq
+
+
+def _lines(head: Iterable[str], messages: Iterable[MessageView]) -> Iterator[str]:
+    yield from head
+    for message in messages:
+        yield from message_lines(message)
+
+
+@click.command()
+@click.argument("session")
+@at_option
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the last N messages, from where a turn begins.",
+)
+@shared_options
+@click.pass_obj
+def resume(settings: Settings, session: str, at: int | None, limit: int | None) -> None:
+    """Print what a model would be sent now.
+
+    \b
+    Examples:
+      eventstore resume 5f3a9c1e --json
+      eventstore resume 5f3a9c1e --at 9 --limit 20
+
+    The messages are OpenAI chat messages: the active ones, each compaction's note in the place of
+    what it stands for, tool results after their calls, the system prompt first.
+    """  # noqa: D301
+    with settings.open_for_reading() as store:
+        chat = find(store, session).chat(at, limit=limit)
+    if settings.format is Format.JSON:
+        write_json_array(chat)
+    else:
+        page((line for message in chat for line in chat_lines(message)), pager=False)

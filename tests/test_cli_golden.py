@@ -1,0 +1,106 @@
+"""The output is a contract: what each command prints is pinned, JSON and text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+from cli_support import db, golden, run
+
+__all__ = ["db"]
+
+COMMANDS: dict[str, list[str]] = {
+    "sessions": ["sessions"],
+    "sessions-all": ["sessions", "--all", "-n", "2"],
+    "show": ["show", "chat-1"],
+    "show-hostile": ["show", "other"],
+    "show-at": ["show", "chat-1", "--at", "6"],
+    "resume": ["resume", "chat-1"],
+    "resume-at": ["resume", "chat-1", "--at", "6", "--limit", "2"],
+    "log": ["log"],
+    "log-content": ["log", "chat-1", "-n", "4", "--content"],
+    "rebuild": ["rebuild"],
+    "check": ["check"],
+    "verify": ["verify"],
+}
+LISTINGS = [name for name, words in COMMANDS.items() if words[0] in ("sessions", "show", "log")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_json_is_as_promised(name: str, db: Path) -> None:
+    done = run(*COMMANDS[name], "--json", "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    json.loads(done.stdout_bytes)
+    golden(f"{name}.json", done.stdout_bytes.decode())
+
+
+@pytest.mark.parametrize("name", LISTINGS)
+def test_json_lines_are_the_elements_of_the_array(name: str, db: Path) -> None:
+    array = json.loads(run(*COMMANDS[name], "--json", "--db", db).stdout_bytes)
+    lines = run(*COMMANDS[name], "--jsonl", "--db", db).stdout_bytes.splitlines()
+    expected = array["messages"] if name.startswith("show") else array
+    assert [json.loads(line) for line in lines] == expected
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_text_is_as_shown(name: str, db: Path) -> None:
+    done = run(*COMMANDS[name], "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"{name}.txt", done.stdout_bytes.decode())
+
+
+@pytest.fixture
+def transcripts(db: Path) -> Path:
+    """A folder with the demo's transcript, with one damaged line, and an empty file."""
+    folder = db.parent / "transcripts"
+    folder.mkdir()
+    with as_file(files("eventstore.cli") / "demo_session.jsonl") as sample:
+        shutil.copy(sample, folder / "a.jsonl")
+    with (folder / "a.jsonl").open("ab") as file:
+        file.write(b'{"type": "user", \n')
+    (folder / "b.jsonl").touch()
+    return folder
+
+
+def test_the_json_of_import_is_as_promised(db: Path, transcripts: Path) -> None:
+    done = run("import", transcripts, "--json", "--db", db)
+    assert done.exit_code == 0
+    golden("import.json", done.stdout_bytes.decode())
+    golden("import.stderr", done.stderr)
+    for report in json.loads(done.stdout_bytes):
+        for name in ("records", "messages", "tool_calls", "problems", "appended"):
+            assert type(report[name]) is int
+
+
+def test_the_json_lines_of_import_are_its_reports(db: Path, transcripts: Path) -> None:
+    array = json.loads(run("import", transcripts, "--json", "--db", db.with_name("1.db")).stdout)
+    lines = run("import", transcripts, "--jsonl", "--db", db.with_name("2.db")).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == array
+
+
+def test_the_text_of_import_is_as_shown(db: Path, transcripts: Path) -> None:
+    done = run("import", "transcripts", "--db", db)
+    assert done.exit_code == 0
+    golden("import.txt", done.stdout)
+
+
+def test_the_json_of_the_demo_is_as_promised(db: Path) -> None:
+    done = run("demo", "--json", "--db", db.with_name("new.db"))
+    assert (done.exit_code, done.stderr) == (0, "")
+    json.loads(done.stdout_bytes)
+    golden("demo.json", done.stdout_bytes.decode())
+
+
+def test_the_demo_tells_its_story(db: Path) -> None:
+    done = run("demo", "--db", db.with_name("new.db"))
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden("demo.txt", done.stdout_bytes.decode())
+
+
+def test_errors_are_json_too(db: Path) -> None:
+    done = run("show", "nobody", "--json", "--db", db)
+    assert (done.exit_code, done.stdout) == (1, "")
+    golden("error.json", done.stderr)
