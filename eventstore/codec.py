@@ -59,7 +59,7 @@ def decode(data: bytes) -> Any:
     """The value whose JSON text is `data`; raises `EventFormatError` when it is not JSON."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _load(data)
 
 
@@ -70,7 +70,7 @@ def decode_as(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     """
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return convert(_load(data), decoder.type)
 
 

@@ -35,11 +35,13 @@ class InlineProjections:
         self._at: Head | None = None
 
     def __call__(self, connection: apsw.Connection, events: list[Recorded], before: Head) -> None:
-        """Apply the events of one commit, which follow `before`."""
-        last = events[-1]
-        after = Head(last.position, last.leaf)
+        """Apply the events of one commit, which follow `before`; with none, only catch up."""
         if before != self._at:
             self._catch_up_builtin(connection, before)
+        if not events:
+            return
+        last = events[-1]
+        after = Head(last.position, last.leaf)
         self._at = None
         for projection in self.builtin:
             apply_page(projection, connection, events)

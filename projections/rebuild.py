@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import apsw
 
+from eventstore.errors import ProjectionError
 from eventstore.log import reading
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
@@ -39,9 +40,12 @@ def rebuild(
     name: str,
     version: int,
     *,
+    others: Sequence[Projection] = (),
     progress: Progress | None = None,
 ) -> Head:
     """Rebuild projections that share the checkpoint `name`, resuming an interrupted rebuild.
+
+    `others` share the checkpoint too; they are not rebuilt, but brought to the head with it.
 
     Returns the head that they were rebuilt to. Raises `ProjectionError` naming the events that a
     projection cannot apply.
@@ -58,6 +62,8 @@ def rebuild(
         reached = advance(connection, shadows, shadow_name, version, head)
         end = reading.head_of(connection)
         if reached == end:
+            if others:
+                _bring_forward(connection, others, name, version)
             _swap(connection, projections, shadows)
             checkpoints.delete(connection, shadow_name)
             checkpoints.write(connection, name, version, end)
@@ -69,6 +75,17 @@ def rebuild(
             progress(reached.position, end.position)
         if done:
             return end
+
+
+def _bring_forward(
+    connection: apsw.Connection, others: Sequence[Projection], name: str, version: int
+) -> None:
+    """A shared checkpoint must not pass what the others have seen."""
+    head = usable(connection, name, version)
+    if head is None:
+        raise ProjectionError(f"the projections of {name!r} can only be rebuilt together now")
+    while (reached := advance(connection, others, name, version, head)) != head:
+        head = reached
 
 
 def reset_shadows(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+
 from eventstore import Kind, Message, SessionStore, ToolCall
 from eventstore.cli import main
 

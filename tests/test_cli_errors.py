@@ -13,6 +13,7 @@ from typing import Any
 import apsw
 import pytest
 from cli_support import ROOT, db, run, spawn
+
 from eventstore import SessionStore
 
 __all__ = ["db"]
@@ -175,6 +176,7 @@ def test_an_error_kind_is_the_errors_name(db: Path) -> None:
         ["log", "--since", "999999999999d"],
         ["rebuild", "nonsense"],
         ["verify", "--jsonl"],
+        ["demo", "--db", ":memory:"],
     ],
     ids=" ".join,
 )
@@ -290,7 +292,7 @@ def test_a_closed_pipe_is_silent(db: Path) -> None:
 
 
 def test_a_stdout_that_is_not_utf_8_does_not_break_the_text(db: Path) -> None:
-    process = spawn("show", "chat-1", "--db", db, env={"PYTHONIOENCODING": "ascii"})
+    process = spawn("show", "chat-1", "--db", db, env={"PYTHONIOENCODING": "latin-1"})
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, b"")
     assert b"Fix it: \\u6f6e\\u6c50\\u8868" in stdout

@@ -17,8 +17,8 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import struct
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -26,11 +26,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 import pytest
 
+import eventstore
 from eventstore import ANY, Session, SessionStore
 from eventstore.events import catalogue
 from eventstore.log import blobs, entry, schema
@@ -183,7 +184,7 @@ class Page:
         """Run SQL as somebody's own tool would: another process, Python's own SQLite, read-only."""
         done = subprocess.run(
             [sys.executable, "-c", _READ_SQL, "sessions.db", block.text],
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, encoding="utf-8", check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"line {block.first}: {done.stderr}"
         self.expect_after(index, done.stdout)
@@ -226,10 +227,12 @@ def shell(command: str) -> str:
         "python": [sys.executable],
     }
     assert words[0] in programs, f"{command!r} cannot be run by this test"
+    here = {"PYTHONPATH": str(ROOT), "TMPDIR": os.getcwd()}
+    plain = {"PYTHONIOENCODING": "utf-8", "NO_COLOR": "1", "TZ": "UTC"}
+    environment = {**os.environ, **here, **plain}
     done = subprocess.run(
         [*programs[words[0]], *words[1:]],
-        capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "TZ": "UTC"},
+        capture_output=True, encoding="utf-8", check=False, timeout=120, env=environment,
     )  # fmt: skip
     if not mark:
         assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stderr}"
@@ -274,8 +277,6 @@ def test_every_public_name_is_used_in_an_example(cls: type) -> None:
 
 
 def test_every_public_name_of_the_package_is_on_a_page() -> None:
-    import eventstore  # noqa: PLC0415
-
     text = "\n".join(page.read_text(encoding="utf-8") for page in RUN)
     assert [name for name in eventstore.__all__ if not re.search(rf"\b{name}\b", text)] == []
 
@@ -331,6 +332,8 @@ def generated(page: str, name: str, text: str) -> None:
 
 
 def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _type_name(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         parts = [_type_name(part) for part in get_args(annotation) if part is not type(None)]
         return " or ".join(parts)

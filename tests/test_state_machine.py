@@ -561,9 +561,8 @@ class Sessions(RuleBasedStateMachine):
             if same:
                 assert ref.handle.append(role, text, key=key) == seq
                 return
-            self.refused(
-                ref, errors.KeyReusedError, lambda: ref.handle.append(role, text, key=key)
-            )
+            with pytest.raises(errors.KeyReusedError):
+                ref.handle.append(role, text, key=key)
             return
         answers: list[int] = []
         if self.closed(ref, lambda: answers.append(ref.handle.append(role, text, key=key))):

@@ -9,6 +9,7 @@ from pathlib import Path
 from textwrap import indent
 
 import click
+from msgspec.structs import replace
 
 from eventstore.cli.importing import report_table
 from eventstore.cli.options import Format, Settings, shared_options
@@ -68,7 +69,6 @@ def _new_path(wanted: Path | None) -> Path:
 def _import_sample(store: SessionStore) -> FileReport:
     with as_file(files("eventstore.cli") / _SAMPLE) as sample:
         [report] = import_paths(store, [sample])
-    report.path = _SAMPLE
     return report
 
 
@@ -104,8 +104,8 @@ def _narrate(
     info, short = session.info(), session.id[:8]
     _step(
         f"1. A transcript becomes {plural(store.head.position, 'event')} in one append-only log.",
-        f"eventstore --db {store.path} import {_SAMPLE}",
-        report_table([report], terminal_width()),
+        f"eventstore --db {store.path} import {report.path}",
+        report_table([replace(report, path=_SAMPLE)], terminal_width()),
     )
     _step(
         f"2. “{info.title}” has {plural(info.messages, 'message')}. It was compacted, so this is "

@@ -20,6 +20,7 @@ from eventstore.errors import (
     StoreMissingError,
     UnknownSessionError,
 )
+from eventstore.log.engine import MEMORY
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
@@ -49,7 +50,7 @@ class Settings:
         if self.db is not None:
             return self.db
         named = os.environ.get(VARIABLE)
-        return Path(named).expanduser() if named else default_path()
+        return _file(Path(named)) if named else default_path()
 
     def open_for_reading(self, *, derived: bool = True) -> SessionStore:
         """Open a store that must be there, read-only where that is enough.
@@ -78,6 +79,12 @@ class Settings:
         if create and self.path == default_path():
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return SessionStore.open(self.path, create=create)
+
+
+def _file(path: Path) -> Path:
+    if str(path) == MEMORY:
+        raise click.UsageError("a store in memory is gone when the command ends; name a file")
+    return path.expanduser()
 
 
 def _is_current(store: SessionStore) -> bool:
@@ -115,7 +122,7 @@ def find(store: SessionStore, name: str) -> Session:
 
 def _take_db(context: click.Context, _: click.Parameter, value: Path | None) -> None:
     if value is not None:
-        context.ensure_object(Settings).db = value.expanduser()
+        context.ensure_object(Settings).db = _file(value)
 
 
 def db_option(function: Function) -> Function:

@@ -133,8 +133,7 @@ class Log(Protocol):
     def transact(self, work: Callable[[Transaction], T], *, exclusive: bool = False) -> T:
         """Run `work` and commit; answers after the commit that covers it.
 
-        Works of several threads may share one commit. An exclusive one runs alone, after the
-        projections have seen everything before it.
+        Works of several threads may share one commit. An exclusive one runs alone.
         """
 
     def head(self) -> Head:

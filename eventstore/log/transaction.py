@@ -329,6 +329,12 @@ class SqliteTransaction:
         for write in deferred:
             write(self.connection)
 
+    def project(self) -> None:
+        """Have the inline projections see everything before this (exclusive) transaction."""
+        if self._inline is not None:
+            self.changed = True
+            self._inline(self.connection, [], self._written)
+
     @property
     def head(self) -> Head:
         """The end of the log, what is buffered included."""

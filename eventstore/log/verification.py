@@ -39,10 +39,22 @@ _ROWS = (
 _PAGE = _ROWS + "e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
 _ONE = _ROWS + "e.position = ?"
 _HEAD = "SELECT coalesce(max(position), 0) FROM events NOT INDEXED"
-_STREAMS = "SELECT id, CAST(session_id AS BLOB), incarnation, uid FROM streams NOT INDEXED"
+_STREAMS = (
+    "SELECT id, CAST(session_id AS BLOB), incarnation, uid FROM streams NOT INDEXED ORDER BY id"
+)
+_NEXT = "SELECT min(position) FROM events NOT INDEXED WHERE position > ?"
+_BEFORE_FIRST = "SELECT position FROM events NOT INDEXED WHERE position < 1 LIMIT 100"
 _LOST_CONTENTS = (
     "SELECT c.position FROM contents AS c WHERE NOT EXISTS "
     "(SELECT 1 FROM events AS e WHERE e.position = c.position) LIMIT 100"
+)
+_LOST_REFERENCES = (
+    "SELECT position FROM blob_references AS r WHERE NOT EXISTS (SELECT 1 FROM contents AS c "
+    "WHERE c.position = r.position AND instr(c.body, lower(hex(r.digest)))) LIMIT 100"
+)
+_LOST_BLOBS = (
+    "SELECT lower(hex(digest)) FROM blobs AS b WHERE NOT EXISTS "
+    "(SELECT 1 FROM blob_references AS r WHERE r.digest = b.digest) LIMIT 100"
 )
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
 _REFERENCE = "SELECT count(*) FROM blob_references WHERE digest = ? AND position = ?"
@@ -79,9 +91,10 @@ class _Row(NamedTuple):
 class _Chain:
     """What the scan knows of one stream."""
 
-    __slots__ = ("alternative", "incarnation", "leaf", "session_id", "uid", "version")
+    __slots__ = ("alternative", "erased", "incarnation", "leaf", "session_id", "uid", "version")
 
     def __init__(self, session_id: bytes, incarnation: int, uid: bytes) -> None:
+        self.erased = False
         self.session_id = session_id
         self.incarnation = incarnation
         self.uid = uid
@@ -107,7 +120,6 @@ class _Scan:
         self.wiped: set[int] = set()
 
     def streams(self) -> Iterator[Finding]:
-        seen: dict[bytes, list[int]] = {}
         try:
             with self.log.reader() as connection:
                 rows = rows_of(connection, _STREAMS)
@@ -116,35 +128,24 @@ class _Scan:
             return
         for number, session_id, incarnation, uid in rows:
             self.chains[number] = _Chain(session_id, incarnation, uid)
-            seen.setdefault(session_id, []).append(incarnation)
-        for session_id, incarnations in seen.items():
-            if sorted(incarnations) != list(range(1, len(incarnations) + 1)):
-                if session_id.startswith(b"erased:"):
-                    continue
-                yield _finding(
-                    None,
-                    "stream",
-                    f"session {session_id!r} has incarnations {sorted(incarnations)}",
-                )
 
     def events(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         try:
             with self.log.reader() as connection:
                 head = int(rows_of(connection, _HEAD)[0][0])
+                for (before,) in rows_of(connection, _BEFORE_FIRST):
+                    yield _finding(before, "gap", "there is an event before the first position")
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"the end of the log cannot be read: {error}")
             return
-        position = 0
+        position = last = 0
         while position < head:
-            upto = min(position + PAGE, head)
+            upto = self._next_page(position, head)
             rows = yield from self._rows(position, upto)
             for row in rows:
-                for missing in range(position + 1, row.position):
-                    yield _finding(missing, "gap", "there is no event at this position")
-                position = row.position
+                yield from _gap(last, row.position)
+                last = row.position
                 yield from self._check(row)
-            for missing in range(position + 1, upto + 1):
-                yield _finding(missing, "gap", "there is no event at this position")
             position = upto
             if progress is not None:
                 progress(position, head)
@@ -152,6 +153,15 @@ class _Scan:
             yield _finding(
                 position, "content", "the content was wiped, but no event says that it was erased"
             )
+
+    def _next_page(self, after: int, head: int) -> int:
+        """The end of the page after a position; empty stretches, of any length, are skipped."""
+        try:
+            with self.log.reader() as connection:
+                first = rows_of(connection, _NEXT, (after,))[0][0]
+        except EventStoreError:
+            first = None
+        return min((after if first is None else max(first - 1, after)) + PAGE, head)
 
     def _rows(self, after: int, upto: int) -> Generator[Finding, None, list[_Row]]:
         """The rows after … upto as the generator's return value; unreadable ones are findings."""
@@ -180,7 +190,7 @@ class _Scan:
             yield _finding(
                 position, "version", f"version {version} of stream {stream} follows {chain.version}"
             )
-        chain.version = version
+        chain.version = version if isinstance(version, int) else chain.version + 1
         if row.types != "texttexttexttext":
             yield _finding(position, "event", f"a text is not stored as text: {row.types}")
         yield from self._check_leaf(chain, row)
@@ -196,7 +206,7 @@ class _Scan:
             yield _finding(position, "content", "the content is missing")
         elif body is None and salt is None:
             self.wiped.add(position)
-        elif body is None or salt is None or commitment_of(salt, body) != row.commitment:
+        elif not _is_committed(salt, body, row.commitment):
             yield _finding(position, "content", "the content is not what was committed to")
 
     def _check_leaf(self, chain: _Chain, row: _Row) -> Iterator[Finding]:
@@ -226,8 +236,7 @@ class _Scan:
             text = row.name.decode("ascii")
             event = stored.read(text, schema, row.facts)
             if isinstance(event, ContentErased):
-                for first, length in event.positions:
-                    self.wiped.difference_update(range(first, first + length))
+                self._erased(chain, event)
             if body is None:
                 return
             for digest in blobs.digests_in(body):
@@ -235,8 +244,13 @@ class _Scan:
             if text in ("session.created", "session.forked"):
                 content = stored.type_content(text, schema, codec.decode(body))
                 yield from _check_session_id(position, chain, content)
-        except (EventStoreError, UnicodeDecodeError, ValueError) as error:
+        except Exception as error:  # changed bytes can break any assumption about them
             yield _finding(position, "event", f"the event cannot be understood: {error}")
+
+    def _erased(self, chain: _Chain, event: ContentErased) -> None:
+        chain.erased = chain.erased or event.scope == "session"
+        for first, length in event.positions:
+            self.wiped = {one for one in self.wiped if not first <= one < first + length}
 
     def _check_blob(self, position: int, digest: bytes) -> Iterator[Finding]:
         with self.log.reader() as connection:
@@ -248,16 +262,57 @@ class _Scan:
             yield _finding(position, "blob", f"the reference to blob {digest.hex()} is missing")
 
     def rest(self) -> Iterator[Finding]:
-        """What no single event shows: contents without events, and SQLite's own checks."""
+        """What no single event shows: streams, rows without events, and SQLite's own checks."""
+        yield from self._incarnations()
         try:
             with self.log.reader() as connection:
                 for (position,) in rows_of(connection, _LOST_CONTENTS):
                     yield _finding(position, "content", "there is content without an event")
+                for (position,) in rows_of(connection, _LOST_REFERENCES):
+                    yield _finding(position, "blob", "a blob is referred to, but not by the body")
+                for (digest,) in rows_of(connection, _LOST_BLOBS):
+                    yield _finding(None, "blob", f"nothing refers to blob {digest}")
                 for (text,) in rows_of(connection, "PRAGMA integrity_check(20)"):
                     if text != "ok":
                         yield _finding(None, "sqlite", text)
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"SQLite cannot check the file: {error}")
+
+
+    def _incarnations(self) -> Iterator[Finding]:
+        """An id's incarnations are numbered from 1; those missing were renamed by erasure."""
+        seen: dict[bytes, list[int]] = {}
+        renamed: set[int] = set()
+        for number, chain in self.chains.items():
+            if chain.version == 0:
+                yield _finding(None, "stream", f"stream {number} has no events")
+            if not chain.erased:
+                seen.setdefault(chain.session_id, []).append(chain.incarnation)
+                continue
+            renamed.add(chain.incarnation)
+            if chain.session_id != b"erased:" + chain.uid.hex().encode():
+                yield _finding(None, "stream", f"stream {number} was erased, but has a name")
+        for session_id, found in seen.items():
+            if found != sorted(set(found)) or not renamed.issuperset(
+                set(range(1, found[-1])).difference(found)
+            ):
+                yield _finding(None, "stream", f"session {session_id!r} has incarnations {found}")
+
+
+def _is_committed(salt: object, body: object, commitment: bytes) -> bool:
+    """Whether the commitment is to this content; columns of a damaged file have any type."""
+    if not isinstance(salt, bytes) or not isinstance(body, bytes):
+        return False
+    return commitment_of(salt, body) == commitment
+
+
+def _gap(after: int, before: int) -> Iterator[Finding]:
+    """The positions missing between two, as one finding: there can be any number of them."""
+    if before - after == 2:
+        yield _finding(after + 1, "gap", "there is no event at this position")
+    elif before - after > 2:
+        text = f"there are no events at the positions {after + 1} to {before - 1}"
+        yield _finding(after + 1, "gap", text)
 
 
 def _check_session_id(position: int, chain: _Chain, content: object) -> Iterator[Finding]:

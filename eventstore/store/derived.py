@@ -93,7 +93,12 @@ class Registry:
                 if progress is not None:
                     progress(label, position, head)
 
-            rebuild(log, members, checkpoint, version, progress=told)
+            others = [
+                projection
+                for projection in (self.builtin if checkpoint == BUILTIN_NAME else ())
+                if projection not in members
+            ]
+            rebuild(log, members, checkpoint, version, others=others, progress=told)
             for projection in members:
                 self.inline.detached.pop(projection.name, None)
                 done.append(projection.name)

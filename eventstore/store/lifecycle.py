@@ -98,7 +98,7 @@ def close(
     """
 
     def work(transaction: SqliteTransaction) -> list[int]:
-        transaction.flush()
+        transaction.project()
         closed: list[int] = []
         _close(transaction, stream, do.Close(reason=reason, actor=actor), closed)
         if cascade:

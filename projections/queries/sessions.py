@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.events.catalogue import MessageContent, TitleContent
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
@@ -71,7 +72,10 @@ def text_at(connection: apsw.Connection, position: int | None) -> Any:
     if row is None or row[2] is None:
         return None
     fetch = reading.blob_fetcher(connection)
-    return blobs.read_content(row[0], row[1], row[2].encode(), fetch)
+    try:
+        return blobs.read_content(row[0], row[1], row[2].encode(), fetch)
+    except (EventFormatError, CorruptStoreError) as error:
+        raise CorruptStoreError(f"event {position} ({row[0]}) cannot be read: {error}") from error
 
 
 def title_at(connection: apsw.Connection, position: int | None) -> str | None:
