@@ -131,8 +131,8 @@ def require_depth(value: Any, where: str) -> None:
         level = [
             child
             for node in level
-            if type(node) is list or type(node) is dict
-            for child in (node if type(node) is list else node.values())
+            if isinstance(node, list | dict)
+            for child in (node.values() if isinstance(node, dict) else node)
         ]
         if not level:
             return

@@ -20,6 +20,8 @@ import apsw
 from eventstore.errors import ProjectionError
 from eventstore.log.port import Recorded
 
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+
 
 class Projection(ABC):
     """Base of every projection, built in or a user's own.
@@ -69,6 +71,11 @@ class Projection(ABC):
         """Create what makes reading faster."""
         if self.indexes:
             connection.execute(self.sql(self.indexes)).fetchall()
+
+    def exists(self, connection: apsw.Connection) -> bool:
+        """Whether all the tables are there."""
+        found = {row[0] for row in connection.execute(_TABLES).fetchall()}
+        return found.issuperset(self.names.values())
 
     def drop(self, connection: apsw.Connection) -> None:
         """Drop the tables where they exist."""

@@ -49,13 +49,17 @@ def advance(
     return head
 
 
-def usable(connection: apsw.Connection, name: str, version: int) -> Head | None:
+def usable(
+    connection: apsw.Connection, projections: Sequence[Projection], name: str, version: int
+) -> Head | None:
     """The head that the tables have reached, None when they must be made anew.
 
-    Tables of another version, or of a history that is not the log's, are not used.
+    Tables that are missing, of another version, or of a history that is not the log's are not used.
     """
     checkpoint = checkpoints.read(connection, name)
     if checkpoint is None or checkpoint.version != version:
+        return None
+    if not all(projection.exists(connection) for projection in projections):
         return None
     return checkpoint.head if checkpoints.belongs(connection, checkpoint) else None
 
@@ -69,7 +73,7 @@ def catch_up_here(
     upto: int | None = None,
 ) -> Head:
     """Catch up wholly inside the transaction that is open on `connection`."""
-    head = usable(connection, name, version)
+    head = usable(connection, projections, name, version)
     if head is None:
         reset(connection, projections, name, version)
         head = START
@@ -96,7 +100,7 @@ def catch_up(
 
     def step(transaction: SqliteTransaction) -> tuple[Head, int]:
         connection = transaction.connection
-        head = usable(connection, name, version)
+        head = usable(connection, projections, name, version)
         if head is None:
             reset(connection, projections, name, version)
             head = START

@@ -55,8 +55,8 @@ def rebuild(
 
     def step(transaction: SqliteTransaction) -> tuple[Head, Head, bool]:
         connection = transaction.connection
-        head = usable(connection, shadow_name, version)
-        if head is None or not _tables_exist(connection, shadows):
+        head = usable(connection, shadows, shadow_name, version)
+        if head is None:
             reset_shadows(connection, shadows, shadow_name, version)
             head = START
         reached = advance(connection, shadows, shadow_name, version, head)
@@ -81,7 +81,7 @@ def _bring_forward(
     connection: apsw.Connection, others: Sequence[Projection], name: str, version: int
 ) -> None:
     """A shared checkpoint must not pass what the others have seen."""
-    head = usable(connection, name, version)
+    head = usable(connection, others, name, version)
     if head is None:
         raise ProjectionError(f"the projections of {name!r} can only be rebuilt together now")
     while (reached := advance(connection, others, name, version, head)) != head:
@@ -96,15 +96,6 @@ def reset_shadows(
         shadow.drop(connection)
         shadow.create(connection, indexes=False)
     checkpoints.write(connection, name, version, START)
-
-
-def _tables_exist(connection: apsw.Connection, projections: Sequence[Projection]) -> bool:
-    names = [name for projection in projections for name in projection.names.values()]
-    found = connection.execute(
-        f"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ({','.join('?' * len(names))})",  # noqa: E501, S608
-        names,
-    ).get
-    return bool(found == len(names))
 
 
 def _swap(

@@ -447,9 +447,7 @@ def test_a_writer_without_projections_leaves_no_hole(tmp_path: Path) -> None:
         log = SqliteLog(path)
         child = log.transact(lambda tx: _bare_child(tx, parent.stream))
         log.transact(
-            lambda tx: tx.append(
-                child, [NewEvent(ev.MessageAppended(seq=1, role="user"))]
-            )
+            lambda tx: tx.append(child, [NewEvent(ev.MessageAppended(seq=1, role="user"))])
         )
         log.close()
         with pytest.raises(errors.ProjectionBehindError):

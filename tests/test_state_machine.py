@@ -331,9 +331,7 @@ class Sessions(RuleBasedStateMachine):
         fork.now = {**fork.now, **{k: v for k, v in past.items() if k in fork.now}}
         fork.now["open"] = list(past["open"])
         for one in fork.now["open"]:
-            rows = [
-                call for call in ref.calls if call["id"] == one and call["seq"] < fork.next_seq
-            ]
+            rows = [call for call in ref.calls if call["id"] == one and call["seq"] < fork.next_seq]
             fork.calls.append({**rows[-1], "result": None, "answer": None})
         fork.calls.sort(key=lambda call: call["seq"])
         self.model.sessions.append(fork)
@@ -371,8 +369,7 @@ class Sessions(RuleBasedStateMachine):
         if self.closed(ref, lambda: answers.append(ref.handle.append_many(batch))):
             return
         expected = [
-            ref.say(one.role, Text(one.content), list(one.tool_calls), one.call_id)
-            for one in batch
+            ref.say(one.role, Text(one.content), list(one.tool_calls), one.call_id) for one in batch
         ]
         assert answers == [expected]
 
@@ -381,9 +378,7 @@ class Sessions(RuleBasedStateMachine):
     def compact(self, who: int, first: int, last: int, note: str) -> None:
         ref = self.pick(who)
         if not ref.active:
-            self.refused(
-                ref, errors.UnknownMessageError, lambda: ref.handle.compact(1, 1, note)
-            )
+            self.refused(ref, errors.UnknownMessageError, lambda: ref.handle.compact(1, 1, note))
             return
         i, j = first % len(ref.active), last % len(ref.active)
         a, b = ref.active[i].seq, ref.active[j].seq

@@ -17,15 +17,10 @@ _COLOURS = {"user": "green", "assistant": "cyan", "tool": "yellow", "system": "m
 _INDENT = "    "
 
 
-def session_name(info: SessionInfo) -> str:
-    """The id; for the n-th incarnation after the first, the id with ``~n``."""
-    return info.session_id if info.incarnation == 1 else f"{info.session_id}~{info.incarnation}"
-
-
 def session_lines(info: SessionInfo, title: str | None, at: int | None) -> Iterator[str]:
     """The head of `show`: what is known of a session."""
     yield click.style(on_one_line(title or "(no title)"), bold=True)
-    yield f"session   {inline(session_name(info))}"
+    yield f"session   {inline(info.name)}"
     model = f" · {on_one_line(info.model)}" if info.model else ""
     source = f" · from {on_one_line(info.source)}" if info.source else ""
     yield f"status    {info.status}{source}{model}"

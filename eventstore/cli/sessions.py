@@ -15,7 +15,6 @@ from eventstore.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from eventstore.cli.render import session_name
 from eventstore.cli.shapes import session_shape
 from eventstore.cli.text import cut, inline, local_time, on_one_line
 from eventstore.session.state import Status
@@ -82,10 +81,10 @@ def sessions(
 def session_table(found: Sequence[SessionInfo], width: int | None) -> list[str]:
     """The list for people, at most `width` wide where that can be reached."""
     rows = [_row(info) for info in found]
-    if width is not None and any(len(session_name(info)) > _PREFIX_MIN for info in found):
+    if width is not None and any(len(info.name) > _PREFIX_MIN for info in found):
         lines = table(_HEADINGS, rows, right=(3, 4))
         if max(map(len, lines)) > width:
-            names = _shortened([session_name(info) for info in found])
+            names = _shortened([info.name for info in found])
             rows = [(inline(name), *row[1:]) for name, row in zip(names, rows, strict=True)]
     return table(_HEADINGS, rows, right=(3, 4), flexible=6, width=width)
 
@@ -93,7 +92,7 @@ def session_table(found: Sequence[SessionInfo], width: int | None) -> list[str]:
 def _row(info: SessionInfo) -> tuple[str, ...]:
     title = on_one_line(info.title or info.preview or "-")
     return (
-        inline(session_name(info)),
+        inline(info.name),
         info.status,
         local_time(info.updated_at),
         str(info.active_messages),

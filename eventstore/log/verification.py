@@ -127,7 +127,10 @@ class _Scan:
             yield _finding(None, "unreadable", f"the table of streams cannot be read: {error}")
             return
         for number, session_id, incarnation, uid in rows:
-            self.chains[number] = _Chain(session_id, incarnation, uid)
+            if isinstance(incarnation, int) and isinstance(uid, bytes) and session_id is not None:
+                self.chains[number] = _Chain(session_id, incarnation, uid)
+            else:
+                yield _finding(None, "stream", f"stream {number} cannot be understood")
 
     def events(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         try:
@@ -278,7 +281,6 @@ class _Scan:
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"SQLite cannot check the file: {error}")
 
-
     def _incarnations(self) -> Iterator[Finding]:
         """An id's incarnations are numbered from 1; those missing were renamed by erasure."""
         seen: dict[bytes, list[int]] = {}
@@ -293,9 +295,9 @@ class _Scan:
             if chain.session_id != b"erased:" + chain.uid.hex().encode():
                 yield _finding(None, "stream", f"stream {number} was erased, but has a name")
         for session_id, found in seen.items():
-            if found != sorted(set(found)) or not renamed.issuperset(
-                set(range(1, found[-1])).difference(found)
-            ):
+            # Every number up to the last is here or was renamed; the last may be any number.
+            filled = sum(1 for number in renamed.union(found) if 0 < number <= found[-1])
+            if found != sorted(set(found)) or found[0] < 1 or filled < found[-1]:
                 yield _finding(None, "stream", f"session {session_id!r} has incarnations {found}")
 
 

@@ -31,7 +31,7 @@ def fold(state: SessionState, recorded: Recorded) -> SessionState:
     if state.version == 0:
         changes["created_at"] = at
     if type(event) not in _QUIET:
-        changes["updated_at"] = at
+        changes["updated_at"] = max(at, state.updated_at)
     changes["version"] = recorded.version
     return replace(state, **changes)
 

@@ -14,10 +14,12 @@ from eventstore.log.transaction import SqliteTransaction
 from projections import checkpoints
 from projections.base import Projection
 from projections.builtin import BUILTIN
-from projections.catchup import catch_up, catch_up_here
+from projections.catchup import catch_up, catch_up_here, usable
 from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
 from projections.rebuild import rebuild
+
+_CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
 
 
 class Registry:
@@ -45,8 +47,7 @@ class Registry:
             catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
-            ready = connection.execute(tables).get == 2 and self.is_current(connection)
+            ready = connection.execute(_CACHES).get == 2 and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:
@@ -54,12 +55,8 @@ class Registry:
 
     def is_current(self, connection: apsw.Connection) -> bool:
         """Whether the built-in projections are at the head, derived by this very version."""
-        found = checkpoints.read(connection, BUILTIN_NAME)
-        return (
-            found is not None
-            and found.version == self.inline.version
-            and found.head == reading.head_of(connection)
-        )
+        head = usable(connection, self.builtin, BUILTIN_NAME, self.inline.version)
+        return head == reading.head_of(connection)
 
     def _chosen(self, names: Sequence[str] | None) -> list[tuple[str, int, list[Projection]]]:
         """Groups of projections that share a checkpoint: ``(checkpoint, version, projections)``."""

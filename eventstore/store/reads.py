@@ -30,6 +30,7 @@ from eventstore.store.views import (
     message_view,
 )
 from projections import checkpoints
+from projections.builtin import VERSION
 from projections.inline import BUILTIN_NAME
 from projections.queries import calls, lineage, messages, sessions
 from projections.queries import usage as usage_queries
@@ -43,11 +44,11 @@ def require_current(connection: apsw.Connection) -> None:
     """Raise `ProjectionBehindError` unless the built-in projections are at the head."""
     checkpoint = checkpoints.read(connection, BUILTIN_NAME)
     head = reading.head_of(connection)
-    if checkpoint is None or checkpoint.head != head:
+    if checkpoint is None or checkpoint.head != head or checkpoint.version != VERSION:
         at = 0 if checkpoint is None else checkpoint.head.position
         raise ProjectionBehindError(
-            f"the projections are at position {at}, the log at {head.position}; open the store "
-            "for writing once, or run `eventstore rebuild`"
+            f"the projections are at position {at}, the log at {head.position}, or another "
+            "version made them; open the store for writing once, or run `eventstore rebuild`"
         )
 
 
@@ -113,6 +114,15 @@ def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[
     return [message_view(row) for row in rows]
 
 
+def name_of(log: SqliteLog, stream: int) -> str:
+    """What finds a session: its id, or ``id~n`` when its id was created again."""
+    with log.reader() as connection:
+        name = sessions.name_of(connection, stream)
+    if name is None:
+        raise UnknownSessionError(f"there is no session with stream number {stream}")
+    return name
+
+
 def _text(log: SqliteLog, position: int | None) -> Any:
     with log.reader() as connection:
         return sessions.text_at(connection, position)
@@ -153,6 +163,7 @@ def info(connection: apsw.Connection, listed: ListedSession) -> SessionInfo:
     """A list entry with its texts."""
     row = listed.row
     return SessionInfo(
+        name=listed.name,
         session_id=listed.session_id,
         incarnation=listed.incarnation,
         title=sessions.title_at(connection, row.title_position),

@@ -37,12 +37,12 @@ class Session:
         self.stream = stream
 
     def __repr__(self) -> str:
-        return f"<Session {self.name!r} of {self.store.path}>"
+        return f"<Session {self.id!r} (incarnation {self.incarnation}) of {self.store.path}>"
 
     @property
     def name(self) -> str:
-        """The id; for the n-th incarnation after the first, the id with ``~n``."""
-        return self.id if self.incarnation == 1 else f"{self.id}~{self.incarnation}"
+        """What finds this session: the id, or ``id~n`` when the id was created again since."""
+        return reads.name_of(self.store.log, self.stream)
 
     def _do(self, command: Command, expected: Expected = ANY) -> list[Recorded]:
         return executor.execute(self.store.log, [(self.stream, command)], expected)[0]

@@ -19,8 +19,13 @@ _NOTHING = MessageContent()
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True):
-    """A session as a list shows it. `parent` and `origin` are session ids."""
+    """A session as a list shows it.
 
+    `name` finds it: the id, or ``id~n`` for an incarnation before the newest. `parent` and
+    `origin` are such names.
+    """
+
+    name: str
     session_id: str
     incarnation: int
     title: str | None

@@ -19,3 +19,6 @@ BUILTIN: tuple[type[Projection], ...] = (
     ToolCalls,
     Lineage,
 )
+
+#: Of the built-in projections together: tables that another version made are derived anew.
+VERSION = sum(projection.version for projection in BUILTIN)

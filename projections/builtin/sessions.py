@@ -99,7 +99,7 @@ class Sessions(Projection):
         row.version = recorded.version
         kind = type(event)
         if kind not in _QUIET:
-            row.updated_at = at
+            row.updated_at = max(at, row.updated_at)
         if kind is ev.SessionForked:
             self._inherit_preview(connection, rows, row, event)
         change = _CHANGES.get(kind)

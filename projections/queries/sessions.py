@@ -13,24 +13,31 @@ from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
 from projections.builtin.sessions import COLUMNS, SessionRow
 
+#: What finds a session: its id, for one that is not the newest of its id with ``~incarnation``.
+_NAME = (
+    "CASE WHEN EXISTS (SELECT 1 FROM streams AS n WHERE n.session_id = s.session_id "
+    "AND n.incarnation > s.incarnation) THEN s.session_id || '~' || s.incarnation "
+    "ELSE s.session_id END"
+)
 _FIELDS = ", ".join(f"p.{column}" for column in COLUMNS)
 _SELECT = (
-    f"SELECT s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
+    f"SELECT {_NAME}, s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
     "JOIN streams AS s ON s.id = p.stream"
 )
 _TEXT = (
     "SELECT e.type, e.schema, c.body FROM events AS e JOIN contents AS c USING (position) "
     "WHERE position = ?"
 )
-_NAME = "SELECT session_id, incarnation FROM streams WHERE id = ?"
+_NAME_OF = f"SELECT {_NAME} FROM streams AS s WHERE s.id = ?"  # noqa: S608
 
 #: How many characters of the first user message a preview shows.
 PREVIEW_CHARACTERS = 80
 
 
 class ListedSession(NamedTuple):
-    """A row of `sessions` with the session's id."""
+    """A row of `sessions` with the session's id and the name that finds it."""
 
+    name: str
     session_id: str
     incarnation: int
     row: SessionRow
@@ -61,7 +68,7 @@ def select(
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"{_SELECT}{where} ORDER BY p.updated_at DESC, p.stream DESC LIMIT ? OFFSET ?"
     rows = rows_of(connection, sql, (*values, limit, offset))
-    return [ListedSession(row[0], row[1], SessionRow(*row[2:])) for row in rows]
+    return [ListedSession(row[0], row[1], row[2], SessionRow(*row[3:])) for row in rows]
 
 
 def text_at(connection: apsw.Connection, position: int | None) -> Any:
@@ -100,8 +107,6 @@ def preview_at(connection: apsw.Connection, position: int | None) -> str | None:
 
 
 def name_of(connection: apsw.Connection, stream: int | None) -> str | None:
-    """The session id of a stream, with ``~n`` for the n-th incarnation after the first."""
-    row = None if stream is None else connection.execute(_NAME, (stream,)).fetchone()
-    if row is None:
-        return None
-    return str(row[0]) if row[1] == 1 else f"{row[0]}~{row[1]}"
+    """What finds the session of a stream: its id, or ``id~n`` when its id was created again."""
+    row = None if stream is None else connection.execute(_NAME_OF, (stream,)).fetchone()
+    return None if row is None else str(row[0])

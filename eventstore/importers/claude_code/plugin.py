@@ -77,7 +77,9 @@ class _Run:
     def __init__(self, store: SessionStore, path: Path, report: FileReport) -> None:
         self.report = report
         self.intake = Intake(store, FORMAT, report)
-        self._sessions = Sessions(path, _first_home(path))
+        home, self._occurred_at = _opening(path)
+        self._sessions = Sessions(path, home)
+        self._times: dict[str, int] = {}
         self._mappings: dict[str, Mapping] = {}
         self._metadata = _described(path, report)
 
@@ -86,14 +88,14 @@ class _Run:
         report = self.report
         report.records += 1
         home = self._sessions.of(line.value)
+        occurred_at = self._time(home, line.value)
         if line.value is None:
             report.problems.append(Problem(line.number, line.reason or "damaged"))
-            occurred_at, mapped = None, kept(TORN if line.torn else "damaged", damaged=True)
+            mapped = kept(TORN if line.torn else "damaged", occurred_at, damaged=True)
         else:
             if line.glued:
                 reason = f"{line.glued} records on one line"
                 report.problems.append(Problem(line.number, reason))
-            occurred_at = timestamp(line.value.get("timestamp"))
             mapped = self._map(home, line.value, occurred_at)
         report.messages += mapped.messages
         report.tool_calls += mapped.tool_calls
@@ -106,6 +108,14 @@ class _Run:
             metadata=self._metadata,
         )
 
+    def _time(self, home: Home, record: dict[str, Any] | None) -> int | None:
+        """A record's own time, else that of the record before it in its session."""
+        own = None if record is None else timestamp(record.get("timestamp"))
+        if own is None:
+            return self._times.get(home.session_id, self._occurred_at)
+        self._times[home.session_id] = own
+        return own
+
     def _map(self, home: Home, record: dict[str, Any], occurred_at: int | None) -> Mapped:
         mapping = self._mappings.get(home.session_id)
         if mapping is None:
@@ -113,15 +123,25 @@ class _Run:
         return mapping.map(record, occurred_at)
 
 
-def _first_home(path: Path) -> Home | None:
-    """The session of a file's first record that names one: what stands before belongs to it."""
+def _opening(path: Path) -> tuple[Home | None, int | None]:
+    """The first session that a file names and the first time in it.
+
+    They are those of the records that stand before and have none of their own.
+    """
     sessions = Sessions(path)
+    home: Home | None = None
     with path.open("rb") as file:
         for line in read_lines(file, str(path)):
-            if line.value is not None and sessions.names_session(line.value):
+            if line.value is None:
+                continue
+            if home is None and sessions.names_session(line.value):
                 home = sessions.of(line.value)
-                return home if is_agent_file(path) or home.parent is None else Home(home.parent)
-    return None
+                if home.parent is not None and not is_agent_file(path):
+                    home = Home(home.parent)
+            occurred_at = timestamp(line.value.get("timestamp"))
+            if home is not None and occurred_at is not None:
+                return home, occurred_at
+    return home, None
 
 
 def _described(path: Path, report: FileReport) -> dict[str, Any] | None:

@@ -71,8 +71,9 @@ BEGIN SELECT RAISE(ABORT, 'a stream is never changed, only renamed by erasure');
 CREATE VIEW log AS
 SELECT
     e.position,
-    CASE WHEN s.incarnation = 1 THEN s.session_id
-         ELSE s.session_id || '~' || s.incarnation END AS session,
+    CASE WHEN EXISTS (SELECT 1 FROM streams AS n WHERE n.session_id = s.session_id
+                      AND n.incarnation > s.incarnation)
+         THEN s.session_id || '~' || s.incarnation ELSE s.session_id END AS session,
     e.version,
     e.type,
     strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_at / 1000000.0, 'unixepoch') AS recorded_at,
