@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 
 import click
@@ -15,9 +16,18 @@ from eventstore.cli.options import (
     pager_option,
     shared_options,
 )
-from eventstore.cli.output import page, write_json_array, write_json_lines, write_json_object
+from eventstore.cli.output import (
+    nothing,
+    page,
+    say,
+    write_json_array,
+    write_json_lines,
+    write_json_object,
+)
 from eventstore.cli.render import chat_lines, message_lines, session_lines
 from eventstore.cli.shapes import message_shape, session_shape
+from eventstore.cli.text import inline, plural
+from eventstore.importers import records_of
 from eventstore.store.session import Session
 from eventstore.store.views import MessageView
 
@@ -28,10 +38,15 @@ _PAGE = 200
 @click.command()
 @click.argument("session")
 @at_option
+@click.option(
+    "--source",
+    is_flag=True,
+    help="The records that the session was imported from, byte for byte.",
+)
 @pager_option
 @listing_options
 @click.pass_obj
-def show(settings: Settings, session: str, at: int | None, no_pager: bool) -> None:
+def show(settings: Settings, session: str, at: int | None, source: bool, no_pager: bool) -> None:
     """Show a session's messages, compacted ones too.
 
     \b
@@ -39,14 +54,20 @@ def show(settings: Settings, session: str, at: int | None, no_pager: bool) -> No
       eventstore show 5f3a9c1e
       eventstore show 5f3a9c1e --at 9
       eventstore show 5f3a9c1e --jsonl | jq -r 'select(.role == "user") | .text'
+      eventstore show 5f3a9c1e --source > transcript.jsonl
 
     SESSION is an id or a beginning that only one id has; id~1 is the first session of an id that
     was used again. Messages that are not active any more are marked compacted, consolidated,
     retracted or cleared. With --at only the messages are shown that a model would have been sent
-    at that version.
+    at that version. With --source a session that was imported is given back as its transcript.
     """  # noqa: D301
+    if source and (at is not None or settings.format is not Format.TEXT):
+        raise click.UsageError("--source goes with neither --at nor --json nor --jsonl.")
     with settings.open_for_reading() as store:
         found = find(store, session)
+        if source:
+            _write_source(found)
+            return
         info = found.info()
         messages = _history(found) if at is None else iter(found.messages(at))
         if settings.format is Format.JSON:
@@ -70,6 +91,25 @@ def _history(session: Session) -> Iterator[MessageView]:
     while batch := session.history(after=seq, limit=_PAGE):
         yield from batch
         seq = batch[-1].seq
+
+
+def _write_source(session: Session) -> None:
+    """The source lines; an erased record leaves a note on stderr and no line.
+
+    A terminal is shown control characters as escapes; a file or pipe gets the very bytes.
+    """
+    terminal = sys.stdout.isatty()
+    count = erased = 0
+    for record in records_of(session):
+        if record.data is None:
+            erased += 1
+            continue
+        click.echo(inline(record.data.decode("utf-8", "replace")) if terminal else record.data)
+        count += 1
+    if erased:
+        say(f"erased, so not given back: {plural(erased, 'record')}")
+    if not count:
+        nothing(f"session {session.id!r} holds no imported records")
 
 
 def _lines(head: Iterable[str], messages: Iterable[MessageView]) -> Iterator[str]:
