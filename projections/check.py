@@ -47,6 +47,7 @@ def check(
 
     `upto(connection, projection)` tells the position that the stored tables have reached.
     """
+    log.head()  # raises when the log was closed
     with tempfile.TemporaryDirectory(prefix="eventstore-check-") as folder:
         scratch = _scratch(log, Path(folder))
         try:

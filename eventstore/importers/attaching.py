@@ -6,10 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from eventstore.events.catalogue import Content, Event, MessageContent, RecordImported, TitleContent
+from eventstore.events.catalogue import Content, Event, RecordImported, TitleContent
 from eventstore.importers import records
 from eventstore.importers.lines import Line
 from eventstore.session.commands import AddEvent, Append, Command, Message, SetTitle
+from eventstore.session.decisions import content_of
 
 
 class FoldAll(Command, frozen=True, kw_only=True):
@@ -32,11 +33,11 @@ def attach(command: Command, line: Line) -> Command:
     """
     if type(command) is Append:
         first, *others = command.messages
-        kept = replace(first, record=_of(line, _message_content(first)))
+        kept = replace(first, record=_of(line, _content(first)))
         return replace(command, messages=(kept, *others))
     if type(command) is FoldAll:
         note = command.note
-        return replace(command, note=replace(note, record=_of(line, _message_content(note))))
+        return replace(command, note=replace(note, record=_of(line, _content(note))))
     if type(command) is SetTitle and command.title is not None:
         return replace(command, record=_of(line, TitleContent(title=command.title)))
     if type(command) is AddEvent and type(command.event) is RecordImported:
@@ -51,16 +52,5 @@ def _of(line: Line, content: Content) -> dict[str, Any]:
     return records.skeleton(line.value, line.data, content, line.style)
 
 
-def _message_content(m: Message) -> MessageContent:
-    """The content that the session's rules make of a message."""
-    text, parts = (m.content, None) if not isinstance(m.content, list) else (None, m.content)
-    return MessageContent(
-        text=text,
-        parts=parts,
-        name=m.name,
-        tool_calls=list(m.tool_calls) or None,
-        tool_name=m.tool_name,
-        reasoning=m.reasoning,
-        reasoning_items=m.reasoning_items,
-        metadata=m.metadata or None,
-    )
+def _content(message: Message) -> Content:
+    return content_of(message) or Content()

@@ -23,6 +23,7 @@ from eventstore.errors import (
     DiskFullError,
     EngineTooOldError,
     EventStoreError,
+    InvalidValueError,
     NotAStoreError,
     ReadOnlyStoreError,
     StoreBusyError,
@@ -144,11 +145,16 @@ def translated(path: str) -> Iterator[None]:
     """Turn apsw's errors into this project's."""
     try:
         yield
-    except (apsw.Error, UnicodeDecodeError) as error:
+    except FOREIGN as error:
         raise translate(error, path) from error
 
 
-def translate(error: apsw.Error | UnicodeDecodeError, path: str) -> EventStoreError:
+#: What apsw raises: its own errors, and Python's for values that SQLite cannot hold or that are
+#: not text.
+FOREIGN = (apsw.Error, UnicodeError, OverflowError)
+
+
+def translate(error: Exception, path: str) -> EventStoreError:
     """The error of this project for an error of apsw's."""
     match error:
         case apsw.BusyError() | apsw.LockedError():
@@ -161,6 +167,10 @@ def translate(error: apsw.Error | UnicodeDecodeError, path: str) -> EventStoreEr
             return NotAStoreError(f"{path} is not a SQLite database")
         case UnicodeDecodeError():
             return CorruptStoreError(f"{path} holds text that is not UTF-8: {error}")
+        case UnicodeError():
+            return InvalidValueError("a text with a lone surrogate is no id of anything")
+        case OverflowError():
+            return InvalidValueError(f"a number has more than 64 bits: {error}")
         case apsw.CorruptError():
             return CorruptStoreError(f"{path} is damaged ({error}); run `eventstore verify`")
         case apsw.CantOpenError():
@@ -175,3 +185,6 @@ def check_path(path: Path, *, create: bool) -> None:
         raise NotAStoreError(f"{path} is a directory; give the path of a file in it")
     if not path.exists() and not create:
         raise StoreMissingError(f"there is no store at {path}")
+    if path.exists() and path.stat().st_size == 1:
+        # SQLite takes a file of one byte for an empty one and would overwrite it.
+        raise NotAStoreError(f"{path} is not a SQLite database")

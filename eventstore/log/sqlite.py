@@ -219,7 +219,7 @@ class SqliteLog:
         _fail(members, outcome)
 
     def _translated(self, error: BaseException) -> BaseException:
-        if isinstance(error, apsw.Error | UnicodeDecodeError):
+        if isinstance(error, engine.FOREIGN):
             return engine.translate(error, self.path)
         return error
 

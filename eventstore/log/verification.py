@@ -105,7 +105,8 @@ class _Chain:
 
 def verify(log: SqliteLog, progress: Callable[[int, int], None] | None = None) -> Iterator[Finding]:
     """Everything in the log that is not as it was written, in order of position."""
-    scan = _Scan(log)
+    with log.reader():  # a store that is closed is no finding
+        scan = _Scan(log)
     yield from scan.streams()
     yield from scan.events(progress)
     yield from scan.rest()

@@ -184,7 +184,11 @@ def _close(_: SessionState, c: do.Close) -> list[Event]:
 # -- messages ------------------------------------------------------------------------------------
 
 
-def _content(m: Message) -> ev.MessageContent | None:
+def content_of(m: Message) -> ev.MessageContent | None:
+    """The content of the event that a message becomes, None when it says nothing.
+
+    It is made of the message's own objects. Raises `NotJSONError` for a content of another type.
+    """
     text, parts = (m.content, None) if not isinstance(m.content, list) else (None, m.content)
     if text is not None and not isinstance(text, str):
         raise NotJSONError(
@@ -235,7 +239,7 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
             response_id=m.response_id,
             model=m.model,
             occurred_at=m.occurred_at if m.occurred_at is not None else c.occurred_at,
-            content=_content(m),
+            content=content_of(m),
         )
         actor = m.actor if m.actor is not None else _ACTORS.get(m.role, Actor.UNKNOWN)
         events.append(NewEvent(event, actor, key))
@@ -274,7 +278,7 @@ def _compact(state: SessionState, c: do.Compact) -> list[NewEvent]:
         tokens_after=c.tokens_after,
         trigger=c.trigger,
         occurred_at=note.occurred_at if note.occurred_at is not None else c.occurred_at,
-        content=_content(note),
+        content=content_of(note),
     )
     return [NewEvent(event, c.actor, note.key or c.key)]
 

@@ -6,13 +6,15 @@ every read sees what is in the store then, every command is decided inside the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from eventstore.conversation import ChatMessage, Unanswered, to_chat
+from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorded
 from eventstore.log.port import ANY, Actor, Expected, Recorded
+from eventstore.log.sqlite import SqliteLog
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.state import SessionState
@@ -21,8 +23,29 @@ from eventstore.store.lifecycle import Erased
 from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
 from projections.queries.usage import UsageTotals
 
-if TYPE_CHECKING:
-    from eventstore.store.session_store import SessionStore
+
+class Owner(Protocol):
+    """What a session needs of the store it belongs to; `SessionStore` is it."""
+
+    log: SqliteLog
+
+    @property
+    def path(self) -> str:
+        """The file's path."""
+
+    @staticmethod
+    def new_id() -> str:
+        """A fresh session id."""
+
+    @property
+    def create(self) -> Callable[..., Session]:
+        """Begins a session."""
+
+    def session_of(self, stream: int) -> Session:
+        """The session with this stream number."""
+
+    def require_own(self, session: Session) -> Session:
+        """The session, if it is of this store."""
 
 
 class Session:
@@ -30,7 +53,7 @@ class Session:
 
     __slots__ = ("id", "incarnation", "store", "stream")
 
-    def __init__(self, store: SessionStore, session_id: str, incarnation: int, stream: int) -> None:
+    def __init__(self, store: Owner, session_id: str, incarnation: int, stream: int) -> None:
         self.store = store
         self.id = session_id
         self.incarnation = incarnation
@@ -200,7 +223,7 @@ class Session:
         The counters are disjoint: `input` is uncached input, `reasoning` is part of `output`.
         `cost` is in units of `currency` (USD when a cost is given without one).
         """
-        nanos = None if cost is None else int((Decimal(str(cost)) * 10**9).to_integral_value())
+        nanos = None if cost is None else _nanos(cost)
         usage = UsageRecorded(
             key=key,
             round=round,
@@ -239,7 +262,8 @@ class Session:
 
     def reparent(self, parent: Session | None) -> None:
         """Give the session another parent, or none."""
-        self._do(do.Reparent(parent=None if parent is None else parent.stream))
+        stream = None if parent is None else self.store.require_own(parent).stream
+        self._do(do.Reparent(parent=stream))
 
     def close(self, *, cascade: bool = True, reason: str | None = None) -> list[str]:
         """Close the session for good and, cascading, its children; the names of all closed ones.
@@ -387,3 +411,11 @@ class Session:
     def forks(self) -> list[Session]:
         """The sessions that were forked from this one."""
         return [self.store.session_of(n) for n in reads.forks(self.store.log, self.stream)]
+
+
+def _nanos(cost: Decimal | float) -> int:
+    """A cost in billionths; raises `InvalidValueError` for what is no amount."""
+    try:
+        return int((Decimal(str(cost)) * 10**9).to_integral_value())
+    except (ArithmeticError, ValueError) as error:
+        raise InvalidValueError(f"a cost is a number, not {cost!r}") from error

@@ -19,7 +19,7 @@ from eventstore.errors import (
     UnknownSessionError,
 )
 from eventstore.events.catalogue import Kind, Lifecycle
-from eventstore.log.engine import Durability
+from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog, now_us
 from eventstore.log.verification import Finding, verify
@@ -154,7 +154,8 @@ class SessionStore:
             key=key,
             occurred_at=occurred_at,
         )
-        stream = spawn(self.log, command, None if parent is None else parent.stream)
+        above = None if parent is None else self.require_own(parent).stream
+        stream = spawn(self.log, command, above)
         return self.session_of(stream)
 
     def get(self, session_id: str) -> Session | None:
@@ -203,6 +204,13 @@ class SessionStore:
             raise UnknownSessionError(f"there is no session with stream number {stream}")
         return self._handle(head)
 
+    def require_own(self, session: Session) -> Session:
+        """The session, if it is of this file; raises `InvalidValueError` otherwise."""
+        other = session.store
+        if other is not self and (other.path != self.path or self.path == MEMORY):
+            raise InvalidValueError(f"{session.name!r} is a session of another store, {other.path}")
+        return session
+
     def _handle(self, head: StreamHead) -> Session:
         return Session(self, head.session_id, head.incarnation, head.id)
 
@@ -247,7 +255,7 @@ class SessionStore:
         for session, command in batch:
             if isinstance(command, do.Create):
                 raise InvalidValueError("a session is created by SessionStore.create")
-            pairs.append((session.stream, command))
+            pairs.append((self.require_own(session).stream, command))
         return executor.execute(self.log, pairs, expected)
 
     # -- the log ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 from msgspec import Struct
 
+from eventstore.errors import InvalidValueError
 from eventstore.log.engine import rows_of
 
 _SUMS = (
@@ -60,6 +61,8 @@ def by(
     connection: apsw.Connection, streams: Sequence[int], group: str
 ) -> dict[str | int | None, UsageTotals]:
     """Sums for each model, provider, round, currency, session (stream) or key."""
+    if group not in _GROUPS:
+        raise InvalidValueError(f"usage is split by one of {sorted(_GROUPS)}, not {group!r}")
     column, marks = _GROUPS[group], ",".join("?" * len(streams))
     sql = (
         f"SELECT {column}, {_SUMS} FROM usage WHERE stream IN ({marks}) "  # noqa: S608
