@@ -23,6 +23,13 @@ from eventstore.log.port import Recorded
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
 
+#: Errors of the file itself; every other error is the fault of what a projection does with it.
+OF_THE_FILE = (
+    apsw.FullError, apsw.IOError, apsw.NoMemError, apsw.InterruptError, apsw.CorruptError,
+    apsw.BusyError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.NotADBError,
+)  # fmt: skip
+
+
 class Projection(ABC):
     """Base of every projection, built in or a user's own.
 
@@ -91,7 +98,7 @@ def apply_page(
         return
     try:
         projection.apply(connection, events)
-    except apsw.Error:
+    except OF_THE_FILE:
         raise
     except Exception as error:
         raise ProjectionError(

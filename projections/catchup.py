@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from eventstore.errors import ProjectionError
 from eventstore.log import reading
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
@@ -25,7 +26,12 @@ def reset(
     """Drop and create the tables and set the checkpoint to the beginning."""
     for projection in projections:
         projection.drop(connection)
-        projection.create(connection)
+        try:
+            projection.create(connection)
+        except apsw.SQLError as error:
+            raise ProjectionError(
+                f"projection {projection.name!r} cannot create its tables: {error}"
+            ) from error
     checkpoints.write(connection, name, version, START)
 
 

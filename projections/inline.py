@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 
 import apsw
 
@@ -86,12 +87,15 @@ class InlineProjections:
         except (ProjectionError, apsw.SQLError, apsw.ConstraintError) as error:
             connection.execute("ROLLBACK TO user_projection")
             failure = error if isinstance(error, ProjectionError) else ProjectionError(str(error))
-            self.detached[projection.name] = failure
+            self.detach(projection.name, failure)
+        connection.execute("RELEASE user_projection")
+
+    def detach(self, name: str, failure: ProjectionError) -> None:
+        """Leave a user's projection behind until it is rebuilt, and warn of it."""
+        self.detached[name] = failure
+        with suppress(RuntimeWarning):  # where warnings are errors, appends go on all the same
             warnings.warn(
-                f"projection {projection.name!r} failed and is detached until it is rebuilt: "
-                f"{failure}",
+                f"projection {name!r} failed and is detached until it is rebuilt: {failure}",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        finally:
-            connection.execute("RELEASE user_projection")

@@ -45,7 +45,7 @@ def tables_of(store: SessionStore) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-BIG = "0123456789abcdef" * 8192  # 128 KiB, kept as a blob
+BIG = "0123456789abcdef" * 4100  # 64 KiB and a little, kept as a blob
 
 
 def populate(store: SessionStore) -> dict[str, Any]:

@@ -384,9 +384,13 @@ def test_a_full_disk_loses_nothing_that_was_answered(store: SessionStore) -> Non
     pages = writer.execute("PRAGMA page_count").get
     writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     answered = [message.seq for message in a.messages()]
+
+    def fill() -> None:
+        for _ in range(1000):
+            answered.append(a.append("user", os.urandom(2000).hex()))
+
     with pytest.raises((errors.DiskFullError, errors.AppendUnknownError)):
-        for number in range(1000):
-            answered.append(a.append("user", f"{number} " + os.urandom(2000).hex()))
+        fill()
     assert [message.seq for message in a.messages()] == answered
     head = store.head
     with pytest.raises((errors.DiskFullError, errors.AppendUnknownError)):

@@ -30,6 +30,7 @@ from eventstore.errors import (
     StoreError,
     StoreMissingError,
 )
+from eventstore.log import interrupts
 
 MEMORY = ":memory:"
 
@@ -123,7 +124,7 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except apsw.BusyError as error:
-                if time.monotonic() >= deadline:
+                if time.monotonic() >= deadline or interrupts.pending():
                     raise StoreBusyError(
                         f"another process held the write lock of {connection.filename} for "
                         f"{seconds:g} s; retry, or find the process that keeps a transaction open"

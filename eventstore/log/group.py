@@ -3,7 +3,8 @@
 The first caller that finds no leader becomes the leader. It takes the write lock, *then* takes
 everything queued meanwhile, commits once, answers everybody and promotes the next waiter. A lone
 caller therefore pays nothing, and many callers share the cost of one sync to disk (the scheme is
-LevelDB's). Nobody is answered before the commit that covers them.
+LevelDB's). Nobody is answered before the commit that covers them, and everybody is answered: an
+interrupt (Ctrl-C) of a leader or a waiter is delivered when its group has been.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from eventstore.errors import StoreError
+from eventstore.log import interrupts
 
 T = TypeVar("T")
 
@@ -59,39 +61,20 @@ class GroupCommit:
                 "of it in one"
             )
         member: Member[T] = Member(work, exclusive or full, full)
-        with self._mutex:
-            self._queue.append(member)
-            if self._led:
-                member.wake = threading.Lock()
+        with interrupts.deferred():
+            with self._mutex:
+                self._queue.append(member)
+                if self._led:
+                    member.wake = threading.Lock()
+                    member.wake.acquire()
+                self._led = True
+            if member.wake is not None:
                 member.wake.acquire()
-            self._led = True
-        if member.wake is not None:
-            self._wait(member)
-        if not member.done:
-            self._lead()
+            if not member.done:
+                self._lead()
         if member.error is not None:
             raise member.error
         return member.result  # type: ignore[return-value]
-
-    def _wait(self, member: Member[T]) -> None:
-        assert member.wake is not None
-        try:
-            member.wake.acquire()
-        except BaseException:
-            self._withdraw(member)
-            raise
-
-    def _withdraw(self, member: Member[T]) -> None:
-        """Take back an interrupted caller's work, or wait until it was answered."""
-        with self._mutex:
-            taken = member not in self._queue
-            if not taken:
-                self._queue.remove(member)
-        if member.promoted and not taken:
-            self._promote()
-        elif taken and not member.done:
-            assert member.wake is not None
-            member.wake.acquire()
 
     def _lead(self) -> None:
         taken: list[Member[Any]] = []

@@ -25,7 +25,7 @@ from eventstore.errors import (
     StoreClosedError,
     StoreError,
 )
-from eventstore.log import engine, reading, schema
+from eventstore.log import engine, interrupts, reading, schema
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.port import Head, Recorded, StreamHead
@@ -237,6 +237,7 @@ class SqliteLog:
             connection = self._readers.pop() if self._readers else None
         if connection is None:
             connection = engine.connect(self.path, self.durability, readonly=self.readonly)
+            connection.execute("PRAGMA query_only = ON").fetchall()
         try:
             with engine.translated(self.path):
                 yield connection
@@ -357,10 +358,14 @@ def _work(
     """Run one member; when it fails, it fails alone."""
     mark = transaction.mark()
     try:
-        member.result = member.work(transaction)
+        if member.exclusive:
+            with interrupts.allowed():
+                member.result = member.work(transaction)
+        else:
+            member.result = member.work(transaction)
     except Exception as error:
-        if transaction.changed:
-            raise
+        if transaction.changed or member.exclusive:
+            raise  # it may have written by itself: the whole transaction is rolled back
         transaction.undo_to(mark)
         member.error = translated(error)
 

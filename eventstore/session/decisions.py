@@ -224,6 +224,10 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
     if c.key is not None and c.messages and c.messages[0].key is not None:
         raise InvalidValueError("give the key to the command or to its first message, not to both")
     for seq, m in enumerate(c.messages, state.next_seq):
+        if not all(isinstance(call, ev.ToolCall) for call in m.tool_calls):
+            raise InvalidValueError(
+                f"tool calls are ToolCall(id=…, name=…, arguments=…), not {m.tool_calls!r}"
+            )
         key = c.key if seq == state.next_seq and m.key is None else m.key
         if key is not None:
             check_key(key)

@@ -1,12 +1,13 @@
 """Snapshots: folded states kept so that resume and as-of reads cost a short tail, not a history.
 
-A snapshot is a verified cache. It is used only when its reducer number is the present one and its
-leaf equals the log's leaf at its version; any doubt means it is ignored and the state is folded
+A snapshot is a verified cache. It is used only when its reducer number is the present one, its
+leaf equals the log's leaf at its version, and its own checksum holds; any doubt means it is ignored and the state is folded
 from what lies before. It holds seqs and positions, never text, so erasure leaves it valid.
 """
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 
 import apsw
@@ -24,8 +25,11 @@ TAIL_MIN = 500
 #: Older snapshots are thinned to about one in this many events, never fewer: as-of reads use them.
 SPACING = 1000
 
+#: Before each state stands the beginning of SHA-256(leaf || state).
+CHECKSUM_BYTES = 16
+
 _SELECT = (
-    "SELECT s.version, s.state FROM snapshots AS s "
+    "SELECT s.version, s.leaf, s.state FROM snapshots AS s "
     "JOIN events AS e ON e.stream = s.stream AND e.version = s.version AND e.leaf = s.leaf "
     "WHERE s.stream = ? AND s.version <= ? AND s.reducer = ? ORDER BY s.version DESC LIMIT 1"
 )
@@ -57,11 +61,18 @@ def nearest(connection: apsw.Connection, stream: int, version: int) -> SessionSt
     row = connection.execute(_SELECT, (stream, version, REDUCER)).fetchone()
     if row is None:
         return SessionState()
+    kept_version, leaf, stored = row
+    if stored[:CHECKSUM_BYTES] != _checksum(leaf, stored[CHECKSUM_BYTES:]):
+        return SessionState()
     try:
-        state = _decoder.decode(row[1])
+        state = _decoder.decode(stored[CHECKSUM_BYTES:])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return SessionState()
-    return state if state.version == row[0] else SessionState()
+    return state if state.version == kept_version else SessionState()
+
+
+def _checksum(leaf: bytes, state: bytes) -> bytes:
+    return hashlib.sha256(leaf + state).digest()[:CHECKSUM_BYTES]
 
 
 def due(state: SessionState, last: int) -> bool:
@@ -71,7 +82,9 @@ def due(state: SessionState, last: int) -> bool:
 
 def write(connection: apsw.Connection, stream: int, state: SessionState, leaf: bytes) -> None:
     """Keep a state whose version has this leaf, and thin out the older ones."""
-    connection.execute(_INSERT, (stream, state.version, REDUCER, leaf, _encoder.encode(state)))
+    encoded = _encoder.encode(state)
+    encoded = _checksum(leaf, encoded) + encoded
+    connection.execute(_INSERT, (stream, state.version, REDUCER, leaf, encoded))
     older = [row[0] for row in rows_of(connection, _LAST_TWO, (stream, state.version))]
     before = older[1] if len(older) == 2 else 0
     if older and state.version - before <= SPACING:

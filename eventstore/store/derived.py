@@ -51,7 +51,10 @@ class Registry:
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:
-            catch_up(log, (projection,), projection.name, projection.version)
+            try:
+                catch_up(log, (projection,), projection.name, projection.version)
+            except ProjectionError as error:
+                self.inline.detach(projection.name, error)
 
     def is_current(self, connection: apsw.Connection) -> bool:
         """Whether the built-in projections are at the head, derived by this very version."""
@@ -125,9 +128,13 @@ class Registry:
                 return catch_up(log, members, checkpoint, version, seconds=seconds)
         return 0
 
-    def require(self, name: str, missing: int) -> None:
-        """Raise `ProjectionBehindError` when events are missing."""
-        if missing:
-            raise ProjectionBehindError(
-                f"projection {name!r} lacks the last {missing} events; give it more time"
-            )
+    def require_current(self, connection: apsw.Connection, name: str) -> None:
+        """Raise `ProjectionBehindError` unless a projection is at the head of the log."""
+        for checkpoint, version, members in self._chosen([name]):
+            at = usable(connection, members, checkpoint, version) or checkpoints.START
+            missing = reading.head_of(connection).position - at.position
+            if missing:
+                raise ProjectionBehindError(
+                    f"projection {name!r} lacks the last {missing} events; give it more time, or "
+                    "open the store for writing once"
+                )

@@ -89,6 +89,24 @@ def _state_at(
     return fold_all(state, tail), tail[-1].leaf
 
 
+def reparent(log: SqliteLog, stream: int, parent: int | None) -> None:
+    """Give a session another parent; raises `InvalidValueError` where that would close a circle."""
+
+    def work(transaction: SqliteTransaction) -> None:
+        above, seen = parent, set[int]()
+        while above is not None and above not in seen:
+            seen.add(above)
+            head = executor.require_stream(transaction, above)
+            if above == stream:
+                raise InvalidValueError(
+                    f"session {head.session_id!r} cannot be below itself or its own descendants"
+                )
+            above = executor.state_in(transaction, head).parent
+        executor.run(transaction, stream, do.Reparent(parent=parent))
+
+    log.transact(work)
+
+
 def close(
     log: SqliteLog, stream: int, *, cascade: bool, reason: str | None, actor: Actor
 ) -> list[int]:

@@ -261,9 +261,12 @@ class Session:
         self._do(do.Archive())
 
     def reparent(self, parent: Session | None) -> None:
-        """Give the session another parent, or none."""
+        """Give the session another parent, or none.
+
+        Raises `InvalidValueError` for itself or one of its own descendants.
+        """
         stream = None if parent is None else self.store.require_own(parent).stream
-        self._do(do.Reparent(parent=stream))
+        lifecycle.reparent(self.store.log, self.stream, stream)
 
     def close(self, *, cascade: bool = True, reason: str | None = None) -> list[str]:
         """Close the session for good and, cascading, its children; the names of all closed ones.

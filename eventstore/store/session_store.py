@@ -25,6 +25,7 @@ from eventstore.log.sqlite import SqliteLog, now_us
 from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
+from eventstore.session.state import Status
 from eventstore.store import derived, executor, reads
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
@@ -217,7 +218,7 @@ class SessionStore:
     def sessions(
         self,
         *,
-        statuses: Sequence[str] | None = _OPEN_STATUSES,
+        statuses: Sequence[str] | str | None = _OPEN_STATUSES,
         kind: str | None = None,
         source: str | None = None,
         parent: Session | None = None,
@@ -228,6 +229,13 @@ class SessionStore:
 
         Closed ones are left out unless `statuses` names ``closed`` (None means any status).
         """
+        if isinstance(statuses, str):
+            statuses = (statuses,)
+        for status in statuses or ():
+            if status not in set(Status):
+                raise InvalidValueError(
+                    f"a session is {', '.join(Status)}; there is no status {status!r}"
+                )
         with self.log.snapshot() as connection:
             reads.require_current(connection)
             listed = session_queries.select(
@@ -310,11 +318,13 @@ class SessionStore:
     def read(self, name: str, *, seconds: float | None = None) -> Iterator[apsw.Connection]:
         """A connection for reading a projection's tables, caught up first.
 
-        Raises `ProjectionBehindError` when the time budget did not suffice.
+        Raises `ProjectionBehindError` when the time budget did not suffice, or when the store was
+        opened read-only and the projection is behind.
         """
-        missing = 0 if self.log.readonly else self.catch_up(name, seconds=seconds)
-        self.derived.require(name, missing)
+        if not self.log.readonly:
+            self.catch_up(name, seconds=seconds)
         with self.log.snapshot() as connection:
+            self.derived.require_current(connection, name)
             yield connection
 
     def detached(self) -> dict[str, ProjectionError]:

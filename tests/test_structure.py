@@ -1,0 +1,161 @@
+"""How the code is laid out: who imports whom, and how long things are."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import eventstore
+import projections
+
+ROOT = Path(__file__).parent.parent
+FUNCTION_LINES_MAX = 70
+MODULE_LINES_MAX = 500
+#: The catalogue is a list of classes, which reads better in one piece.
+LONG_MODULES = {"eventstore.events.catalogue"}
+
+
+def modules() -> list[str]:
+    found = ["eventstore", "projections"]
+    for package in (eventstore, projections):
+        prefix = f"{package.__name__}."
+        found += [info.name for info in pkgutil.walk_packages(package.__path__, prefix)]
+    return [name for name in found if not name.endswith("__main__")]
+
+
+def source_of(module: str) -> Path:
+    path = ROOT / Path(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def imports_of(module: str) -> Iterator[str]:
+    """The modules that a module imports when it is loaded or run, type checking aside."""
+    names = set(modules())
+    tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in names else str(node.module)
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+GROUND = ("eventstore.errors", "eventstore.events", "eventstore.codec", "eventstore.log")
+
+#: A package, and what of the project it may import.
+LAYERS = {
+    "eventstore.errors": (),
+    "eventstore.codec": ("eventstore.errors",),
+    "eventstore.events": ("eventstore.errors", "eventstore.codec", "eventstore.events"),
+    "eventstore.log": GROUND,
+    "eventstore.session": (*GROUND, "eventstore.session"),
+    "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
+    "projections": (*GROUND, "projections"),
+    "eventstore.testing": (*GROUND, "eventstore.testing"),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_what_lies_below(layer: str) -> None:
+    for module in modules():
+        if within(module, (layer,)):
+            ours = [n for n in imports_of(module) if within(n, ("eventstore", "projections"))]
+            wrong = [name for name in ours if not within(name, LAYERS[layer])]
+            assert not wrong, f"{module} imports {wrong}"
+
+
+def test_the_rules_are_pure() -> None:
+    impure = ("apsw", "os", "io", "time", "datetime", "random", "secrets", "threading", "pathlib",
+              "subprocess", "socket", "logging", "sqlite3")  # fmt: skip
+    for module in modules():
+        if within(module, ("eventstore.session", "eventstore.events", "eventstore.codec")):
+            wrong = [name for name in imports_of(module) if within(name, impure)]
+            assert not wrong, f"{module} imports {wrong}"
+
+
+def test_nothing_imports_another_sqlite() -> None:
+    for module in modules():
+        names = list(imports_of(module))
+        assert "sqlite3" not in names, module
+
+
+def test_a_projection_never_writes_the_log() -> None:
+    tables = ("events", "contents", "streams", "blobs", "blob_references")
+    for module in modules():
+        if within(module, ("projections",)):
+            text = source_of(module).read_text(encoding="utf-8").lower()
+            for table in tables:
+                for verb in ("insert into", "insert or replace into", "update", "delete from"):
+                    assert f"{verb} {table} " not in text, module
+
+
+def test_functions_and_modules_are_short() -> None:
+    for module in modules():
+        text = source_of(module).read_text(encoding="utf-8")
+        if module not in LONG_MODULES:
+            assert text.count("\n") <= MODULE_LINES_MAX, module
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert lines <= FUNCTION_LINES_MAX, f"{module}.{node.name} has {lines} lines"
+
+
+def test_every_public_thing_has_a_docstring() -> None:
+    for module in modules():
+        tree = ast.parse(source_of(module).read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), module
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{module}.{node.name}"
+
+
+def test_every_public_name_exists() -> None:
+    for name in eventstore.__all__:
+        assert getattr(eventstore, name) is not None
+    with pytest.raises(AttributeError):
+        _ = eventstore.no_such_name
+
+
+def test_every_module_can_be_imported_first() -> None:
+    def first(module: str) -> str:
+        run = subprocess.run(
+            [sys.executable, "-W", "error", "-c", f"import {module}"],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+        return f"import {module}: {run.stderr}" if run.returncode else ""
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        failures = [failure for failure in pool.map(first, modules()) if failure]
+    assert failures == []
+
+
+def test_the_ground_does_not_load_the_store() -> None:
+    script = (
+        "import sys, eventstore.log.sqlite, projections.builtin\n"
+        "loaded = [m for m in sys.modules if m.startswith(('eventstore.store', "
+        "'eventstore.session.', 'eventstore.snapshots', 'eventstore.cli', 'eventstore.import'))]\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_every_module_really_loads() -> None:
+    for module in modules():
+        importlib.import_module(module)
