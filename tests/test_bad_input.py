@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,8 @@ LOOKUPS: dict[str, Act] = {
 def test_an_odd_question_gets_an_answer_or_this_projects_error(
     store: SessionStore, name: str
 ) -> None:
-    try:
+    with suppress(errors.EventStoreError):
         LOOKUPS[name](store, store.session("a"))
-    except errors.EventStoreError as error:
-        assert str(error)
     works(store)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -340,20 +340,20 @@ def test_any_bit_of_any_value_in_the_file_is_found(original: Path, tmp_path: Pat
 
 def use(path: Path) -> None:
     """Open a damaged file for writing and read all of it; only this project's errors come out."""
-    try:
-        with SessionStore.open(path, durability="normal") as store:
-            for info in store.sessions(statuses=None):
-                name = info.session_id + (f"~{info.incarnation}" if info.incarnation > 1 else "")
-                session = store.get(name)
-                if session is not None:
-                    session.chat()
-                    session.history()
-                    session.tool_calls()
-            list(store.events())
-            store.verify()
-            store.check()
-    except errors.EventStoreError:
-        pass
+    with (
+        suppress(errors.EventStoreError),
+        SessionStore.open(path, durability="normal") as store,
+    ):
+        for info in store.sessions(statuses=None):
+            name = info.session_id + (f"~{info.incarnation}" if info.incarnation > 1 else "")
+            session = store.get(name)
+            if session is not None:
+                session.chat()
+                session.history()
+                session.tool_calls()
+        list(store.events())
+        store.verify()
+        store.check()
 
 
 def test_a_damaged_file_gives_this_projects_errors_and_no_others(

@@ -237,7 +237,6 @@ class SqliteLog:
             connection = self._readers.pop() if self._readers else None
         if connection is None:
             connection = engine.connect(self.path, self.durability, readonly=self.readonly)
-            connection.execute("PRAGMA query_only = ON").fetchall()
         try:
             with engine.translated(self.path):
                 yield connection

@@ -1,8 +1,8 @@
 """Snapshots: folded states kept so that resume and as-of reads cost a short tail, not a history.
 
 A snapshot is a verified cache. It is used only when its reducer number is the present one, its
-leaf equals the log's leaf at its version, and its own checksum holds; any doubt means it is ignored and the state is folded
-from what lies before. It holds seqs and positions, never text, so erasure leaves it valid.
+leaf equals the log's leaf at its version, and its own checksum holds; any doubt means it is ignored
+and the state is folded from what lies before. It holds seqs and positions, never text, so erasure leaves it valid.
 """
 
 from __future__ import annotations

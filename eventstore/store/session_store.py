@@ -325,7 +325,11 @@ class SessionStore:
             self.catch_up(name, seconds=seconds)
         with self.log.snapshot() as connection:
             self.derived.require_current(connection, name)
-            yield connection
+            connection.execute("PRAGMA query_only = ON").fetchall()
+            try:
+                yield connection
+            finally:
+                connection.execute("PRAGMA query_only = OFF").fetchall()
 
     def detached(self) -> dict[str, ProjectionError]:
         """User projections that failed inline and stay behind until they are rebuilt."""
