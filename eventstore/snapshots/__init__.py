@@ -2,7 +2,8 @@
 
 A snapshot is a verified cache. It is used only when its reducer number is the present one, its
 leaf equals the log's leaf at its version, and its own checksum holds; any doubt means it is ignored
-and the state is folded from what lies before. It holds seqs and positions, never text, so erasure leaves it valid.
+and the state is folded from what lies before. It holds seqs and positions, never text, so erasure
+leaves it valid.
 """
 
 from __future__ import annotations
