@@ -187,6 +187,23 @@ def test_an_odd_question_gets_an_answer_or_this_projects_error(
     works(store)
 
 
+def test_an_older_incarnation_that_was_touched_is_not_taken_for_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SessionStore.open(path) as store:
+        store.create("a").close()
+        store.create("a").append("user", "second")
+    with SessionStore.open(path) as store:
+        with pytest.raises(errors.SessionClosedError):
+            store.session("a~1").append("user", "x")
+        with pytest.raises(errors.SessionExistsError):
+            store.create("a")
+        store.session("a").close()
+        with pytest.raises(errors.SessionClosedError):
+            store.session("a~1").append("user", "x")
+        assert store.create("a").incarnation == 3
+        clean(store)
+
+
 def test_what_another_stores_session_knows_is_not_mixed_up(tmp_path: Path) -> None:
     with (
         SessionStore.open(tmp_path / "1.db") as one,

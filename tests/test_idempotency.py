@@ -10,6 +10,8 @@ from engine_support import clean
 
 from eventstore import CustomEvent, Message, SessionStore, UsageRecorded, errors
 from eventstore.session import commands as do
+from eventstore.session.fold import fold_all
+from eventstore.session.state import SessionState
 
 
 @pytest.fixture
@@ -17,6 +19,8 @@ def store(tmp_path: Path) -> Any:
     with SessionStore.open(tmp_path / "s.db", durability="normal") as opened:
         opened.create("a")
         yield opened
+        session = opened.session("a")
+        assert session.state() == fold_all(SessionState(), session.events())  # nothing twice
         clean(opened)
 
 

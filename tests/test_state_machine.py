@@ -270,6 +270,13 @@ class Sessions(RuleBasedStateMachine):
     def reparent(self, who: int, parent: int | None) -> None:
         up = None if parent is None else self.pick(parent)
         ref = self.pick(who)
+        above = up
+        while above is not None:
+            if above is ref:
+                with pytest.raises(errors.InvalidValueError):
+                    ref.handle.reparent(up.handle)  # type: ignore[union-attr]
+                return
+            above = above.parent
         if self.closed(ref, lambda: ref.handle.reparent(None if up is None else up.handle)):
             return
         if ref.parent is not up:

@@ -20,6 +20,13 @@ from eventstore.log.verification import Finding, verify
 
 SEED = 20250101
 
+#: What identifies a row; rows are numbered in this order.
+KEYS = {
+    "events": "position", "contents": "position", "streams": "id", "blobs": "digest",
+    "blob_references": "(digest, position)",
+}  # fmt: skip
+ORDER = {table: key.strip("()") for table, key in KEYS.items()}
+
 COLUMNS = {
     "events": ("position", "stream", "version", "type", "schema", "recorded_at", "actor", "facts",
                "idempotency_key", "commitment", "leaf"),
@@ -103,29 +110,28 @@ def cells(tamperer: Tamperer) -> list[tuple[str, int, str, Any]]:
     """Every ``(table, row number, column, value)`` of the log."""
     found = []
     for table, columns in COLUMNS.items():
-        for number, row in enumerate(tamperer.rows(f"SELECT {', '.join(columns)} FROM {table}")):
+        sql = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {ORDER[table]}"
+        for number, row in enumerate(tamperer.rows(sql)):
             found += [
                 (table, number, column, value) for column, value in zip(columns, row, strict=True)
             ]
     return found
 
 
-def edit(tamperer: Tamperer, table: str, number: int, column: str, expression: str) -> str:
-    key = {"events": "position", "contents": "position", "streams": "id", "blobs": "digest"}
-    if table == "blob_references":
-        one = f"(digest, position) = (SELECT digest, position FROM {table} LIMIT 1 OFFSET {number})"
-    else:
-        one = f"{key[table]} = (SELECT {key[table]} FROM {table} LIMIT 1 OFFSET {number})"
-    return f"UPDATE {table} SET {column} = {expression} WHERE {one}"
+def edit(_: Tamperer, table: str, number: int, column: str, expression: str) -> str:
+    one = f"SELECT {ORDER[table]} FROM {table} ORDER BY {ORDER[table]} LIMIT 1 OFFSET {number}"
+    return f"UPDATE {table} SET {column} = {expression} WHERE {KEYS[table]} = ({one})"
 
 
 def to_blame(tamperer: Tamperer, table: str, number: int, column: str, value: Any) -> set[Any]:
     """The positions of which at least one must be named; None where no one event is to blame."""
     if table in ("events", "contents"):
-        rows = tamperer.rows(f"SELECT position FROM {table} LIMIT 1 OFFSET {number}")
+        rows = tamperer.rows(
+            f"SELECT position FROM {table} ORDER BY position LIMIT 1 OFFSET {number}"
+        )
         return {rows[0][0]}
     if table == "streams":
-        sql = f"SELECT id, session_id FROM streams LIMIT 1 OFFSET {number}"
+        sql = f"SELECT id, session_id FROM streams ORDER BY id LIMIT 1 OFFSET {number}"
         stream, name = tamperer.rows(sql)[0]
         if column == "incarnation" or (column == "session_id" and name.startswith("erased:")):
             return {None}
@@ -137,7 +143,9 @@ def to_blame(tamperer: Tamperer, table: str, number: int, column: str, value: An
 def one_change(tamperer: Tamperer, cell: tuple[str, int, str, Any], chance: random.Random) -> None:
     table, number, column, value = cell
     if table == "streams" and column == "incarnation":
-        name = tamperer.rows(f"SELECT session_id FROM streams LIMIT 1 OFFSET {number}")[0][0]
+        name = tamperer.rows(f"SELECT session_id FROM streams ORDER BY id LIMIT 1 OFFSET {number}")[
+            0
+        ][0]
         if name.startswith("erased:"):
             return  # the id it numbered is gone
     expression, changed = flipped(value, chance)
@@ -199,9 +207,9 @@ EDITS: dict[str, list[tuple[str, tuple[Any, ...]]]] = {
         ("DELETE FROM events WHERE position = 8", ()),
         ("DELETE FROM contents WHERE position = 8", ()),
     ],
-    "a content is deleted": [("DELETE FROM contents WHERE position = 8", ())],
+    "a content is deleted": [("DELETE FROM contents WHERE position = 7", ())],
     "a content is wiped with no word of it": [
-        ("UPDATE contents SET salt = NULL, body = NULL WHERE position = 8", ())
+        ("UPDATE contents SET salt = NULL, body = NULL WHERE position = 7", ())
     ],
     "the bodies of two events are swapped": [
         (SWAP.format(t="contents", c="body"), (6, 9)),

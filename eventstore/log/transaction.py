@@ -96,8 +96,8 @@ class SqliteTransaction:
         head: StreamHead | None = self.recall(("stream", stream))
         if head is None:
             head = reading.stream_by_id(self.connection, stream)
-            if head is not None:
-                self._keep(head)
+            if head is not None:  # not as its id's: it may be an older incarnation
+                self.remember(("stream", head.id), head)
         return head
 
     def _keep(self, head: StreamHead) -> None:

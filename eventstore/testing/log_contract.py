@@ -268,12 +268,17 @@ class LogContract(ABC):
         barrier = threading.Barrier(16)
         outcomes: list[Any] = []
 
+        def half(transaction: Transaction) -> None:
+            transaction.append(stream, [said(1)])
+            transaction.create_stream("never")
+            transaction.append(stream, [said(2)], NO_STREAM)
+
         def run(number: int) -> None:
             barrier.wait()
             for seq in range(8):
                 try:
                     if number % 4 == 0:
-                        self.append(stream, said(seq), expected=NO_STREAM)
+                        self.log.transact(half)
                     else:
                         key = f"{number}-{seq}"
                         outcomes.append((key, self.append(stream, said(seq, key=key))[0]))
@@ -289,6 +294,7 @@ class LogContract(ABC):
         assert [type(one) for one in errors] == [VersionConflictError] * 32
         stored = {one.key: one for one in self.events()[1:]}
         assert len(stored) == 96
+        assert self.log.stream("never") is None
         for key, recorded in (one for one in outcomes if isinstance(one, tuple)):
             assert stored[key].position == recorded.position
 
