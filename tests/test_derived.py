@@ -99,7 +99,7 @@ def test_a_snapshot_with_one_bit_wrong_is_not_believed(tmp_path: Path) -> None:
             wrong = state[:index] + bytes([state[index] ^ 1]) + state[index + 1 :]
             change = "UPDATE snapshots SET state = ? WHERE version = ?"
             execute(store, (change, (wrong, version)))
-            store.log._cache.clear()
+            store.log._memory.forget()
             assert store.session("a").state(version) == expected[version]
 
 
@@ -108,7 +108,7 @@ def test_dropping_every_snapshot_loses_nothing(tmp_path: Path) -> None:
     with populated(tmp_path / "s.db") as store:
         before = [store.session_of(n).state() for n in range(1, 7)]
         execute(store, ("DELETE FROM snapshots", ()))
-        store.log._cache.clear()
+        store.log._memory.forget()
         assert [store.session_of(n).state() for n in range(1, 7)] == before
         clean(store)
 

@@ -28,6 +28,7 @@ from eventstore.errors import (
 from eventstore.log import engine, interrupts, reading, schema
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
+from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, StreamHead
 from eventstore.log.transaction import Inline, SaltPool, SqliteTransaction
 
@@ -35,9 +36,6 @@ T = TypeVar("T")
 
 #: Reading connections that are kept open for the next reader.
 IDLE_READERS_MAX = 8
-
-#: Entries kept beside the log (stream heads, folded states) before they are dropped wholesale.
-CACHE_MAX = 20_000
 
 
 def now_us() -> int:
@@ -69,7 +67,8 @@ class SqliteLog:
         self._closed = False
         self._pid = os.getpid()
         self._salts = SaltPool()
-        self._cache: dict[Hashable, Any] = {}
+        self._streams = Memory()
+        self._memory = Memory()
         self._known: Head | None = None
         self._readers: list[apsw.Connection] = []
         self._readers_lock = threading.Lock()
@@ -181,25 +180,23 @@ class SqliteLog:
 
     def _begin(self, connection: apsw.Connection) -> SqliteTransaction:
         head = reading.head_of(connection)
-        if head != self._known or len(self._cache) > CACHE_MAX:
-            # Another process wrote (or lost) events: what is known of streams may be old.
-            self._cache.clear()
+        if head != self._known:
+            # Another process wrote. What callers keep of a stream may be behind, never wrong.
+            self._streams.forget()
             self._known = head
         return SqliteTransaction(
-            connection, head, self._cache, self._clock, self._salts, self.inline
+            connection, head, self._streams, self._memory, self._clock, self._salts, self.inline
         )
 
     def _publish(self, transaction: SqliteTransaction) -> None:
         self._known = transaction.head
-        self._cache.update(
-            item
-            for item in transaction.overlay.items()
-            if item[0][0] != "key"  # type: ignore[index]
-        )
+        self._streams.commit()
+        self._memory.commit()
 
     def _abandon(self, members: list[Member[Any]], error: BaseException, committing: bool) -> None:
         """After an error that ended the transaction: forget, roll back, tell every member."""
-        self._cache.clear()
+        self._streams.forget()
+        self._memory.forget()
         self._known = None
         if self._writer.in_transaction:
             try:
@@ -308,7 +305,7 @@ class SqliteLog:
 
     def recall(self, key: Hashable) -> Any:
         """What a committed transaction remembered under this key, or None."""
-        return self._cache.get(key)
+        return self._memory.committed(key)
 
     def truncate_wal(self) -> tuple[bool, str | None]:
         """Move the write-ahead log into the file and empty it: ``(whether, why not)``."""

@@ -17,6 +17,7 @@ from eventstore.errors import KeyReusedError, PartialRetryError, VersionConflict
 from eventstore.events import stored
 from eventstore.log import blobs, reading
 from eventstore.log.entry import SALT_BYTES, UID_BYTES, ZEROS, commitment_of, leaf_of
+from eventstore.log.memory import Memory
 from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, StreamHead
 
 #: Writes derived rows for events that are being appended: ``(connection, events, head before)``.
@@ -57,7 +58,8 @@ class SqliteTransaction:
         self,
         connection: apsw.Connection,
         head: Head,
-        cache: dict[Hashable, Any],
+        streams: Memory,
+        memory: Memory,
         clock: Callable[[], int],
         salts: SaltPool,
         inline: Inline | None,
@@ -65,11 +67,11 @@ class SqliteTransaction:
         self.connection = connection
         self._written = head
         self._position = head.position
-        self._cache = cache
+        self._streams = streams
+        self._memory = memory
+        self._keyed = Memory()
         self._clock = clock
         self._inline = inline
-        self.overlay: dict[Hashable, Any] = {}
-        self._undo: list[tuple[Hashable, Any]] = []
         self._recorded: list[Recorded] = []
         self._rows: list[tuple[Any, ...]] = []
         self._content_rows: list[tuple[Any, ...]] = []
@@ -83,7 +85,7 @@ class SqliteTransaction:
 
     def stream(self, session_id: str) -> StreamHead | None:
         """The newest stream with this session id."""
-        number = self.recall(("session", session_id))
+        number = self._streams.recall(session_id)
         if number is not None:
             return self.stream_by_id(number)
         head = reading.stream_head(self.connection, session_id)
@@ -93,35 +95,34 @@ class SqliteTransaction:
 
     def stream_by_id(self, stream: int) -> StreamHead | None:
         """The stream with this number."""
-        head: StreamHead | None = self.recall(("stream", stream))
+        head: StreamHead | None = self._streams.recall(stream)
         if head is None:
             head = reading.stream_by_id(self.connection, stream)
             if head is not None:  # not as its id's: it may be an older incarnation
-                self.remember(("stream", head.id), head)
+                self._streams.remember(head.id, head)
         return head
 
     def _keep(self, head: StreamHead) -> None:
-        self.remember(("session", head.session_id), head.id)
-        self.remember(("stream", head.id), head)
+        self._streams.remember(head.session_id, head.id)
+        self._streams.remember(head.id, head)
 
     def create_stream(self, session_id: str) -> StreamHead:
         """A new stream: incarnation 1 of the id, or the next one."""
         before = self.stream(session_id)
-        number = self.recall("last stream")
+        number = self._streams.recall(_LAST_STREAM)
         if number is None:
             number = self.connection.execute(_LAST_STREAM).get
         incarnation = 1 if before is None else before.incarnation + 1
         head = StreamHead(number + 1, session_id, incarnation, os.urandom(UID_BYTES), 0, ZEROS, 0)
-        self.remember("last stream", head.id)
+        self._streams.remember(_LAST_STREAM, head.id)
         self._keep(head)
         self._stream_rows.append(head[:4])
         return head
 
     def forget_streams(self) -> None:
         """Forget what is remembered of streams and sessions: their rows were changed."""
-        self._cache.clear()
-        self.overlay.clear()
-        self._undo.clear()
+        self._streams.forget()
+        self._memory.forget()
 
     # -- appending -------------------------------------------------------------------------
 
@@ -144,7 +145,7 @@ class SqliteTransaction:
         start = len(self._recorded)
         for new in events:
             head = self._append_one(head, new, now)
-        self.remember(("stream", stream), head)
+        self._streams.remember(stream, head)
         return self._recorded[start:]
 
     def _append_one(self, head: StreamHead, new: NewEvent, now: int) -> StreamHead:
@@ -171,7 +172,7 @@ class SqliteTransaction:
         recorded = Recorded(position, head.id, version, now, actor, event, key, commitment, leaf)
         self._recorded.append(recorded)
         if key is not None:
-            self.remember(("key", head.id, key), recorded)
+            self._keyed.remember((head.id, key), recorded)
         return StreamHead(
             head.id, head.session_id, head.incarnation, head.uid, version, leaf,
             head.solid_version if commutes else version,
@@ -200,7 +201,7 @@ class SqliteTransaction:
                 if not stored.commutes(recorded.event):
                     solid = recorded.version
             head = head._replace(solid_version=solid)
-            self.remember(("stream", head.id), head)
+            self._streams.remember(head.id, head)
         return head.solid_version
 
     def keyed(self, stream: int, keys: Sequence[str]) -> list[Recorded] | None:
@@ -208,7 +209,7 @@ class SqliteTransaction:
 
         Raises `PartialRetryError` when only some of the keys are stored.
         """
-        found = {key: self.recall(("key", stream, key)) for key in keys}
+        found = {key: self._keyed.recall((stream, key)) for key in keys}
         if len(found) != len(keys):
             raise KeyReusedError(f"an idempotency key comes twice in one append: {list(keys)}")
         missing = [key for key, recorded in found.items() if recorded is None]
@@ -267,13 +268,11 @@ class SqliteTransaction:
 
     def recall(self, key: Hashable) -> Any:
         """What `remember` kept under this key, or None."""
-        value = self.overlay.get(key)
-        return self._cache.get(key) if value is None else value
+        return self._memory.recall(key)
 
     def remember(self, key: Hashable, value: Any) -> None:
         """Keep a value beside the log; it is forgotten when the transaction fails."""
-        self._undo.append((key, self.overlay.get(key)))
-        self.overlay[key] = value
+        self._memory.remember(key, value)
 
     def defer(self, write: Callable[[apsw.Connection], None]) -> None:
         """Have `write` run in this transaction once the events are written."""
@@ -284,20 +283,17 @@ class SqliteTransaction:
     def mark(self) -> tuple[int, ...]:
         """A point that `undo_to` can return to, valid until the next flush."""
         return (
-            self._position, len(self._undo), len(self._recorded), len(self._rows),
-            len(self._content_rows), len(self._stream_rows), len(self._blob_rows),
-            len(self._deferred),
+            self._position, self._streams.mark(), self._memory.mark(), self._keyed.mark(),
+            len(self._recorded), len(self._rows), len(self._content_rows),
+            len(self._stream_rows), len(self._blob_rows), len(self._deferred),
         )  # fmt: skip
 
     def undo_to(self, mark: tuple[int, ...]) -> None:
         """Forget everything since the mark."""
-        position, undo, recorded, rows, contents, streams, spilled, deferred = mark
-        while len(self._undo) > undo:
-            key, old = self._undo.pop()
-            if old is None:
-                self.overlay.pop(key, None)
-            else:
-                self.overlay[key] = old
+        position, heads, memory, keyed, recorded, rows, contents, streams, spilled, deferred = mark
+        self._streams.undo_to(heads)
+        self._memory.undo_to(memory)
+        self._keyed.undo_to(keyed)
         self._position = position
         for buffer, length in (
             (self._recorded, recorded), (self._rows, rows), (self._content_rows, contents),
@@ -322,7 +318,7 @@ class SqliteTransaction:
         before, events = self._written, self._recorded
         self._written = Head(events[-1].position, events[-1].leaf)
         self._recorded, self._rows, self._content_rows = [], [], []
-        self._stream_rows, self._blob_rows, self._undo = [], [], []
+        self._stream_rows, self._blob_rows = [], []
         deferred, self._deferred = self._deferred, []
         if self._inline is not None:
             self._inline(self.connection, events, before)
