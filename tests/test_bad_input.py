@@ -193,14 +193,25 @@ def test_an_older_incarnation_that_was_touched_is_not_taken_for_the_newest(tmp_p
         store.create("a").close()
         store.create("a").append("user", "second")
     with SessionStore.open(path) as store:
-        with pytest.raises(errors.SessionClosedError):
-            store.session("a~1").append("user", "x")
+        store.session("a~1").fork("touched")
         with pytest.raises(errors.SessionExistsError):
             store.create("a")
         store.session("a").close()
-        with pytest.raises(errors.SessionClosedError):
-            store.session("a~1").append("user", "x")
+        store.session("a~1").fork("touched again")
         assert store.create("a").incarnation == 3
+        clean(store)
+
+
+def test_no_session_id_is_mistaken_for_the_logs_own_notes(tmp_path: Path) -> None:
+    names = ["SELECT coalesce(max(id), 0) FROM streams", "last stream", "1", "stream", "key"]
+    with SessionStore.open(tmp_path / "s.db") as store:
+        for name in (*names, "z"):
+            store.create(name).append("user", name)
+        for name in names:
+            with pytest.raises(errors.SessionExistsError):
+                store.create(name)
+            store.session(name).close()
+            assert store.create(name).incarnation == 2
         clean(store)
 
 

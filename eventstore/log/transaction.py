@@ -33,6 +33,9 @@ _INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (dige
 _INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
 
+#: What the last stream's number is remembered under: no text, since every text may be an id.
+_LAST = ("last stream",)
+
 
 class SaltPool:
     """Random salts, asked of the system many at a time: one call a salt costs ten times as much.
@@ -109,12 +112,12 @@ class SqliteTransaction:
     def create_stream(self, session_id: str) -> StreamHead:
         """A new stream: incarnation 1 of the id, or the next one."""
         before = self.stream(session_id)
-        number = self._streams.recall(_LAST_STREAM)
+        number = self._streams.recall(_LAST)
         if number is None:
             number = self.connection.execute(_LAST_STREAM).get
         incarnation = 1 if before is None else before.incarnation + 1
         head = StreamHead(number + 1, session_id, incarnation, os.urandom(UID_BYTES), 0, ZEROS, 0)
-        self._streams.remember(_LAST_STREAM, head.id)
+        self._streams.remember(_LAST, head.id)
         self._keep(head)
         self._stream_rows.append(head[:4])
         return head
