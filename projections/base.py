@@ -12,7 +12,8 @@ A projection with text of people or models in its tables must hold it as positio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import ClassVar
 
 import apsw
@@ -88,6 +89,11 @@ class Projection(ABC):
         """Drop the tables where they exist."""
         for name in self.names.values():
             connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def combined_version(projections: Iterable[Projection | type[Projection]]) -> int:
+    """One number for the versions of projections that share a checkpoint, in their order."""
+    return reduce(lambda total, projection: total * 100 + projection.version, projections, 0)
 
 
 def apply_page(

@@ -261,8 +261,11 @@ class SessionStore:
         """
         pairs = []
         for session, command in batch:
-            if isinstance(command, do.Create):
-                raise InvalidValueError("a session is created by SessionStore.create")
+            if isinstance(command, do.Create | do.Reparent):
+                raise InvalidValueError(
+                    "sessions are created by SessionStore.create and moved by Session.reparent, "
+                    "which look at other sessions too"
+                )
             pairs.append((self.require_own(session).stream, command))
         return executor.execute(self.log, pairs, expected)
 
