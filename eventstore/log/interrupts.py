@@ -11,6 +11,7 @@ Only the main thread is affected, and only a handler that Python code installed.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -19,8 +20,11 @@ from typing import Any, TypeAlias
 _Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 #: `signal.signal` looks its arguments up among enumerations, which takes longer than an append's
-#: own part of the work; what it wraps does the same without.
-_set_handler: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+#: own part of the work; what it wraps does the same without. CPython names that in a module of its
+#: own; where that is missing, the slow one will do.
+_set_handler: Callable[[int, Any], Any] = getattr(
+    sys.modules.get("_signal"), "signal", signal.signal
+)
 _SIGINT = int(signal.SIGINT)
 _MAIN = threading.main_thread()
 
