@@ -55,6 +55,13 @@ _REPLACE = (
     f"INSERT OR REPLACE INTO {{sessions}} ({_LIST}) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
+#: What messages alone change: no row is fetched for them, none written anew.
+_ADVANCE = (
+    "UPDATE {sessions} SET version = ?, messages = messages + ?, "
+    "active_messages = active_messages + ?, tool_calls = tool_calls + ?, "
+    "updated_at = max(updated_at, ?), last_message_at = ?, "
+    "preview_position = coalesce(preview_position, ?) WHERE stream = ?"
+)
 _PLACE = "SELECT stream, version FROM events WHERE position = ?"
 
 
@@ -70,8 +77,32 @@ class Sessions(Projection):
         """Fill in the table names."""
         self._select = self.sql(_SELECT)
         self._replace = self.sql(_REPLACE)
+        self._advance = self.sql(_ADVANCE)
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
+        """Advance the row of the one session that got messages, or load and write all rows."""
+        if not self._advance_by_messages(connection, events):
+            self._apply_any(connection, events)
+
+    def _advance_by_messages(self, connection: apsw.Connection, events: Sequence[Recorded]) -> bool:
+        """Apply messages of one session that has a row; whether these events are that."""
+        stream, calls, updated_at, last_at, preview = events[0].stream, 0, 0, 0, None
+        for recorded in events:
+            event = recorded.event
+            if type(event) is not ev.MessageAppended or recorded.stream != stream:
+                return False
+            last_at = event.occurred_at or recorded.recorded_at
+            updated_at = max(updated_at, last_at)
+            calls += len(event.call_ids)
+            if preview is None and event.role == "user":
+                preview = recorded.position
+        version, count = events[-1].version, len(events)
+        connection.execute(
+            self._advance, (version, count, count, calls, updated_at, last_at, preview, stream)
+        )
+        return connection.changes() == 1
+
+    def _apply_any(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Load each session's row once, apply its events, write it back."""
         rows: dict[int, SessionRow] = {}
         for recorded in events:
