@@ -21,7 +21,7 @@ SCHEMA = (files("eventstore.snapshots") / "snapshots.sql").read_text(encoding="u
 
 #: A snapshot is due when the tail after the last one is longer than this, and than a quarter of
 #: the runs it would have to hold.
-TAIL_MIN = 500
+TAIL_MIN = 100
 
 #: Older snapshots are thinned to about one in this many events, never fewer: as-of reads use them.
 SPACING = 1000
