@@ -62,9 +62,11 @@ def _measure(folder: Path, scale: Scale, only: str) -> Iterator[Row]:
     yield Row("settings", environment(), None, "", [])
     found = transcripts()
     yield Row("settings", f"{'real' if found else 'made'} messages", None, "", [])
-    absent: list[str] = []
-    peers = present(folder, lambda name, why: absent.append(f"{name} ({why})"))
-    yield from (Row("absent", name, None, "", []) for name in absent)
+    absent: list[Row] = []
+    peers = present(
+        folder, lambda name, why: absent.append(Row(f"absent: {why}", name, None, "", []))
+    )
+    yield from absent
     engines = (ThisEngine, BareInsert, *peers)
     assert len(peers) + len(absent) == len(PEERS)
     context = Context(scale, folder, texts_of(found), found, engines)
