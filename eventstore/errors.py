@@ -56,6 +56,10 @@ class StoreClosedError(StoreError):
     """The store was used after `close()`."""
 
 
+class PositionLostError(StoreError):
+    """The log does not hold the event that a kept position and leaf name."""
+
+
 # -- appending ---------------------------------------------------------------------------------
 
 
