@@ -38,7 +38,8 @@ from projections.queries import sessions as session_queries
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
 SPAWN_DEPTH_MAX = 8
 
-_OPEN_STATUSES = ("active", "ended", "archived")
+#: What `SessionStore.sessions` lists unless told otherwise.
+OPEN_STATUSES = ("active", "ended", "archived")
 
 
 class SessionStore:
@@ -219,7 +220,7 @@ class SessionStore:
     def sessions(
         self,
         *,
-        statuses: Sequence[str] | str | None = _OPEN_STATUSES,
+        statuses: Sequence[str] | str | None = OPEN_STATUSES,
         kind: str | None = None,
         source: str | None = None,
         parent: Session | None = None,
