@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from eventstore.aio.outcomes import AppendCancelledError
+    from eventstore.aio.outcomes import cancelled_append
     from eventstore.aio.session import AsyncSession
     from eventstore.aio.store import AsyncSessionStore
     from eventstore.events.catalogue import (
@@ -38,7 +38,7 @@ _HOMES = {
     "Session": "eventstore.store.session",
     "AsyncSessionStore": "eventstore.aio.store",
     "AsyncSession": "eventstore.aio.session",
-    "AppendCancelledError": "eventstore.aio.outcomes",
+    "cancelled_append": "eventstore.aio.outcomes",
     "Message": "eventstore.session.commands",
     "ToolCall": "eventstore.events.catalogue",
     "CustomEvent": "eventstore.events.catalogue",
@@ -61,7 +61,6 @@ __all__ = [
     "EXISTS",
     "NO_STREAM",
     "Actor",
-    "AppendCancelledError",
     "AsyncSession",
     "AsyncSessionStore",
     "CustomEvent",
@@ -74,6 +73,7 @@ __all__ = [
     "SessionStore",
     "ToolCall",
     "UsageRecorded",
+    "cancelled_append",
     "exactly",
 ]
 

@@ -54,7 +54,7 @@ class LoopDesk:
     async def transact(self, work: Callable[[SqliteTransaction], T]) -> T:
         """Run `work` in a write transaction that is shared; its result, after the commit.
 
-        Raises what `SqliteLog.transact` raises, and `AppendCancelledError` to a cancelled task.
+        Raises what `SqliteLog.transact` raises, and to a cancelled task what `outcome_of` does.
         """
         member = _Awaited(work, self, asyncio.get_running_loop())
         self._log.enqueue(member)

@@ -6,30 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from eventstore.errors import AppendError, AppendUnknownError, RuleError
+from eventstore.errors import (
+    AppendCancelledError,
+    AppendError,
+    AppendUnknownError,
+    RuleError,
+)
 
 T = TypeVar("T")
-
-
-class AppendCancelledError(asyncio.CancelledError):
-    """A task was cancelled while it wrote; the write is wholly there or not at all.
-
-    `stored` says which: True, and `result` is what the call would have returned; False, and nothing
-    is there; None when nobody knows, because the commit itself failed. `error` is what the call
-    would have raised, if it came to that.
-
-    It is a `CancelledError`: let it pass on, unless you know why you stop it. `asyncio.timeout`
-    turns it into a `TimeoutError` whose `__cause__` it is.
-    """
-
-    def __init__(
-        self, stored: bool | None, result: Any = None, error: BaseException | None = None
-    ) -> None:
-        words = {True: "is stored", False: "is not stored", None: "may be stored or not"}
-        super().__init__(f"the task was cancelled while it wrote; what it wrote {words[stored]}")
-        self.stored = stored
-        self.result = result
-        self.error = error
 
 
 async def outcome_of(
@@ -38,20 +22,21 @@ async def outcome_of(
     """The future's outcome. Cancelled, it withdraws the work, or waits for what becomes of it.
 
     `withdraw` says whether the work was taken back in time; `sure` that an error means that nothing
-    is stored, unknown commits aside. Raises `AppendCancelledError`, however often the task is
-    cancelled meanwhile.
+    is stored, unknown commits aside. Raises `asyncio.CancelledError` with an `AppendCancelledError`
+    for its cause, however often the task is cancelled meanwhile. (It is no class of ours, because
+    `asyncio.timeout` of Python 3.11 knows the class itself only.)
     """
     try:
         return await asyncio.shield(future)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancelled:
         if not future.done() and withdraw():
-            raise AppendCancelledError(False) from None
+            raise cancelled from AppendCancelledError(False)
         while not future.done():
             try:
                 await asyncio.wait([future])
             except asyncio.CancelledError:
                 continue
-        raise _cancelled(future, sure) from None
+        raise cancelled from _cancelled(future, sure)
 
 
 def _cancelled(future: asyncio.Future[Any], sure: bool) -> AppendCancelledError:
@@ -61,3 +46,14 @@ def _cancelled(future: asyncio.Future[Any], sure: bool) -> AppendCancelledError:
     unknown = isinstance(error, AppendUnknownError)
     refused = sure or isinstance(error, AppendError | RuleError)
     return AppendCancelledError(False if refused and not unknown else None, error=error)
+
+
+def cancelled_append(error: BaseException) -> AppendCancelledError | None:
+    """What became of the write that a `CancelledError`, or a `TimeoutError` from one, ended.
+
+    None when the task was not writing, so that nothing was stored by what was cancelled.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, AppendCancelledError):
+        seen = seen.__cause__
+    return seen

@@ -73,7 +73,7 @@ class AsyncSession:
 
     The names are those of `Session`. What reads or writes the file is awaited, also `name` and
     `version`, which are properties there. A command of a cancelled task is stored wholly or not at
-    all; `AppendCancelledError` says which.
+    all; `eventstore.cancelled_append` says which.
     """
 
     __slots__ = ("store", "wrapped")

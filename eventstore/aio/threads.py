@@ -48,7 +48,7 @@ class Threads:
     async def write(self, call: Callable[[], T]) -> T:
         """The result of a call that writes in transactions of its own; cancelled, it is waited for.
 
-        Raises `AppendCancelledError` to a cancelled task.
+        Raises to a cancelled task what `outcome_of` does.
         """
         self._log.check_open()
         running = self._writers.submit(call)
