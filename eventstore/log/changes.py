@@ -9,14 +9,19 @@ recycled.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from eventstore.errors import EventStoreError
 
 #: Seconds between two looks at the file. Half of it is what an event of another process is late
-#: by on average; one look costs some microseconds.
-LOOK_SECONDS = 0.04
+#: by on average. Most of what a look costs is being woken, so a quiet file is looked at less often.
+QUIET_SECONDS = 0.07
+BUSY_SECONDS = 0.02
+
+#: Seconds after a change for which the file counts as busy.
+BUSY_FOR_SECONDS = 1.0
 
 Look = Callable[[], int]
 
@@ -39,6 +44,13 @@ class Changes:
             listeners = list(self._listeners.values())
         for wake in listeners:
             wake()
+
+    def close(self) -> None:
+        """Wake everybody a last time, and look no more."""
+        with self._mutex:
+            if self._stop is not None:
+                self._stop.set()
+        self.tell()
 
     @contextmanager
     def listening(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -71,11 +83,19 @@ class Changes:
                     # What was written before the first look may not have been read yet.
                     seen = look()
                     self.tell()
-                    while not stop.wait(LOOK_SECONDS):
-                        now = look()
-                        if now != seen:
-                            seen = now
-                            self.tell()
+                    self._look_on(look, seen, stop)
             except EventStoreError:
                 self.tell()
-                stop.wait(LOOK_SECONDS)
+                time.sleep(QUIET_SECONDS)
+
+    def _look_on(self, look: Look, seen: int, stop: threading.Event) -> None:
+        busy_until = 0.0
+        while not stop.is_set():
+            moment = time.monotonic()
+            # Half of what waiting for `stop` would cost; the thread may end a little later.
+            time.sleep(BUSY_SECONDS if moment < busy_until else QUIET_SECONDS)
+            now = look()
+            if now != seen:
+                seen = now
+                busy_until = time.monotonic() + BUSY_FOR_SECONDS
+                self.tell()

@@ -371,7 +371,7 @@ class SqliteLog:
             # Comes back, refused, when the group that is being written has been answered.
             self._group.submit(lambda _: None, exclusive=True)
         self._writer.close()
-        self.changes.tell()  # whoever waits for events learns that none will come
+        self.changes.close()  # whoever waits for events learns that none will come
 
 
 def _work(
