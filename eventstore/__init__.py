@@ -17,6 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from eventstore.aio.outcomes import cancelled_append
+    from eventstore.aio.session import AsyncSession
+    from eventstore.aio.store import AsyncSessionStore
     from eventstore.events.catalogue import (
         CustomEvent,
         Kind,
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "SessionStore": "eventstore.store.session_store",
     "Session": "eventstore.store.session",
+    "AsyncSessionStore": "eventstore.aio.store",
+    "AsyncSession": "eventstore.aio.session",
+    "cancelled_append": "eventstore.aio.outcomes",
     "Message": "eventstore.session.commands",
     "ToolCall": "eventstore.events.catalogue",
     "CustomEvent": "eventstore.events.catalogue",
@@ -55,6 +61,8 @@ __all__ = [
     "EXISTS",
     "NO_STREAM",
     "Actor",
+    "AsyncSession",
+    "AsyncSessionStore",
     "CustomEvent",
     "Durability",
     "Kind",
@@ -65,6 +73,7 @@ __all__ = [
     "SessionStore",
     "ToolCall",
     "UsageRecorded",
+    "cancelled_append",
     "exactly",
 ]
 

@@ -7,6 +7,7 @@ do. Values that programs need (expected and actual version, positions) are attri
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class EventStoreError(Exception):
@@ -56,6 +57,10 @@ class StoreClosedError(StoreError):
     """The store was used after `close()`."""
 
 
+class PositionLostError(StoreError):
+    """The log does not hold the event that a kept position and leaf name."""
+
+
 # -- appending ---------------------------------------------------------------------------------
 
 
@@ -97,6 +102,26 @@ class AppendUnknownError(EventStoreError):
 
     Read the session again, or retry with the same idempotency keys: both settle the question.
     """
+
+
+class AppendCancelledError(EventStoreError):
+    """A task was cancelled while it wrote; the write is wholly there or not at all.
+
+    `stored` says which: True, and `result` is what the call would have returned; False, and nothing
+    is there; None when nobody knows, because the commit itself failed. `error` is what the call
+    would have raised, if it came to that.
+
+    It is the `__cause__` of the `asyncio.CancelledError`; `eventstore.cancelled_append` finds it.
+    """
+
+    def __init__(
+        self, stored: bool | None, result: Any = None, error: BaseException | None = None
+    ) -> None:
+        words = {True: "is stored", False: "is not stored", None: "may be stored or not"}
+        super().__init__(f"the task was cancelled while it wrote; what it wrote {words[stored]}")
+        self.stored = stored
+        self.result = result
+        self.error = error
 
 
 class NotJSONError(EventStoreError):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain
 from operator import attrgetter
+from typing import NoReturn
 
 import click
 
@@ -46,6 +47,9 @@ _NAME_WIDTH = 13
     "-n", "last", type=click.IntRange(min=0), metavar="N", help="Only the last N; 0 for all."
 )
 @since_option
+@click.option(
+    "-f", "--follow", is_flag=True, help="Then wait, and print what is appended, until Ctrl-C."
+)
 @click.option("--content", is_flag=True, help="With the content: texts, arguments, titles.")
 @pager_option
 @listing_options
@@ -55,6 +59,7 @@ def log(
     session: str | None,
     last: int | None,
     since: int | None,
+    follow: bool,
     content: bool,
     no_pager: bool,
 ) -> None:
@@ -66,12 +71,18 @@ def log(
       eventstore log 5f3a9c1e --content
       eventstore log --since yesterday
       eventstore log --jsonl | jq -r .type | sort | uniq -c
+      eventstore log -f -n 10
 
     Without SESSION the events of the whole store. A line holds the event's position in the log,
-    when it was recorded, session and version, type, actor and facts.
+    when it was recorded, session and version, type, actor and facts. With --follow each is
+    printed as soon as it is stored, by whatever process.
     """  # noqa: D301
+    if follow and settings.format is Format.JSON:
+        raise click.UsageError("--follow never ends, an array would have to: use --jsonl")
     with settings.open_for_reading(derived=False) as store:
         chosen = None if session is None else find(store, session)
+        if follow:
+            _follow(settings.format, store, chosen, last or None, since, content)
         events = _select(store, chosen, last or None, since)
         first = next(events, None)
         if first is not None:
@@ -106,6 +117,31 @@ def _select(
     start = next(iter(deque(places, last) if last else places), end + 1)
     events = read(after=start - 1, upto=end)
     return (event for event in events if event.recorded_at >= since)
+
+
+def _follow(
+    chosen: Format,
+    store: SessionStore,
+    session: Session | None,
+    last: int | None,
+    since: int | None,
+    content: bool,
+) -> NoReturn:
+    """Print what matches now and what will; each event is written when it is there."""
+    head = store.head.position
+    first = next(_select(store, session, last, since), None)
+    after = head if first is None else first.position - 1
+    session_of = _session_lookup(store)
+    for recorded in store.follow(after, session=session, content=content):
+        if since is not None and recorded.recorded_at < since:
+            continue
+        if chosen is Format.JSONL:
+            shape = event_shape(recorded, session_of(recorded.stream), content=content)
+            write_json_lines([shape])
+        else:
+            lines = _lines([recorded], session_of if session is None else None, content)
+            page(lines, pager=False)
+    raise AssertionError("a follower without a timeout ends with an error only")
 
 
 def _session_lookup(store: SessionStore) -> Callable[[int], Session]:

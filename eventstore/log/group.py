@@ -5,14 +5,17 @@ everything queued meanwhile, commits once, answers everybody and promotes the ne
 caller therefore pays nothing, and many callers share the cost of one sync to disk (the scheme is
 LevelDB's). Nobody is answered before the commit that covers them, and everybody is answered: an
 interrupt (Ctrl-C) of a leader or a waiter is delivered when its group has been.
+
+A caller that must not block, such as a task of an event loop, queues a member with a *desk*: the
+desk finds a thread to lead where that falls to the member, and hands over the answer.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from eventstore.errors import StoreError
 from eventstore.log import interrupts
@@ -23,13 +26,38 @@ T = TypeVar("T")
 GROUP_MAX = 512
 
 
+class Desk(Protocol):
+    """Leads and answers members whose callers do not wait in a thread; neither may raise."""
+
+    def lead(self, lead: Callable[[], None]) -> None:
+        """Have `lead` called soon, by a thread that may block."""
+
+    def answer(self, members: Sequence[Member[Any]]) -> None:
+        """Take members that are done; called by the thread that led them."""
+
+
 class Member(Generic[T]):
-    """One caller's work and, once `done`, its outcome."""
+    """One caller's work and, once `done`, its outcome; `taken` says that it may have run."""
 
-    __slots__ = ("done", "error", "exclusive", "full", "promoted", "result", "wake", "work")
+    __slots__ = (
+        "desk",
+        "done",
+        "error",
+        "exclusive",
+        "full",
+        "promoted",
+        "result",
+        "taken",
+        "wake",
+        "work",
+    )
 
-    def __init__(self, work: Callable[[Any], T], exclusive: bool, full: bool) -> None:
-        self.work = work
+    def __init__(
+        self, work: Callable[[Any], T], exclusive: bool, full: bool, desk: Desk | None = None
+    ) -> None:
+        self.work: Callable[[Any], T | None] = work
+        self.desk = desk
+        self.taken = False
         self.exclusive = exclusive
         self.full = full
         self.result: T | None = None
@@ -76,6 +104,30 @@ class GroupCommit:
             raise member.error
         return member.result  # type: ignore[return-value]
 
+    def enqueue(self, member: Member[Any]) -> None:
+        """Queue a member that has a desk, and return at once; its desk gets the answer."""
+        assert member.desk is not None
+        with interrupts.deferred():
+            with self._mutex:
+                self._queue.append(member)
+                leads = not self._led
+                self._led = True
+            if leads:
+                member.desk.lead(self._lead)
+
+    def withdraw(self, member: Member[Any]) -> bool:
+        """Take back a member's work; False when it has been taken, so that it may be stored.
+
+        The member keeps its place in the queue, because it may be the next leader, and does
+        nothing there.
+        """
+        with self._mutex:
+            if member.taken:
+                return False
+            member.work = _nothing
+            member.exclusive = member.full = False
+            return True
+
     def _lead(self) -> None:
         taken: list[Member[Any]] = []
 
@@ -88,6 +140,8 @@ class GroupCommit:
                     and len(taken) < GROUP_MAX
                 ):
                     taken.append(self._queue.popleft())
+                for member in taken:
+                    member.taken = True
             return taken
 
         self._leader = threading.get_ident()
@@ -101,6 +155,7 @@ class GroupCommit:
             for member in taken:
                 if member.wake is not None and not member.promoted:
                     member.wake.release()
+            _answer(taken)
 
     def _promote(self) -> None:
         with self._mutex:
@@ -109,5 +164,22 @@ class GroupCommit:
                 return
             heir = self._queue[0]
             heir.promoted = True
+        if heir.desk is not None:
+            heir.desk.lead(self._lead)
+            return
         assert heir.wake is not None
         heir.wake.release()
+
+
+def _nothing(_: object) -> None:
+    """The work of a member that was withdrawn."""
+
+
+def _answer(members: Sequence[Member[Any]]) -> None:
+    """Give each desk its members, all at once."""
+    desks: dict[Desk, list[Member[Any]]] = {}
+    for member in members:
+        if member.desk is not None:
+            desks.setdefault(member.desk, []).append(member)
+    for desk, own in desks.items():
+        desk.answer(own)

@@ -26,6 +26,7 @@ from eventstore.errors import (
     StoreError,
 )
 from eventstore.log import engine, interrupts, reading, schema
+from eventstore.log.changes import Changes
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
@@ -74,6 +75,7 @@ class SqliteLog:
         self._readers_lock = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
         self._group = GroupCommit(self._run)
+        self.changes = Changes(self._data_versions)
         self._writer = self._open(create)
 
     def _open(self, create: bool) -> apsw.Connection:
@@ -113,10 +115,22 @@ class SqliteLog:
         Raises what `work` raises, `AppendUnknownError` when the commit itself failed, and a
         `StoreError` when nothing could be written.
         """
-        self._check_open()
+        self._check_writable()
+        return self._group.submit(work, exclusive=exclusive, full=full)
+
+    def enqueue(self, member: Member[Any]) -> None:
+        """Queue a work for the next transaction and return at once; its desk gets the answer."""
+        self._check_writable()
+        self._group.enqueue(member)
+
+    def withdraw(self, member: Member[Any]) -> bool:
+        """Take back what `enqueue` queued; False when it has been taken to be written."""
+        return self._group.withdraw(member)
+
+    def _check_writable(self) -> None:
+        self.check_open()
         if self.readonly:
             raise ReadOnlyStoreError(f"{self.path} was opened read-only")
-        return self._group.submit(work, exclusive=exclusive, full=full)
 
     def _run(self, take: Callable[[], list[Member[Any]]]) -> None:
         if self._memory_lock is not None:
@@ -129,7 +143,7 @@ class SqliteLog:
         """Run one group in one transaction and give every member its outcome."""
         connection = self._writer
         try:
-            self._check_open()
+            self.check_open()
             engine.begin_immediate(connection, self._busy_seconds)
         except (EventStoreError, apsw.Error) as error:
             _fail(take(), self._translated(error))
@@ -187,9 +201,12 @@ class SqliteLog:
         )
 
     def _publish(self, transaction: SqliteTransaction) -> None:
+        changed = transaction.head != self._known
         self._known = transaction.head
         self._streams.commit()
         self._memory.commit()
+        if changed:
+            self.changes.tell()
 
     def _abandon(self, members: list[Member[Any]], error: BaseException, committing: bool) -> None:
         """After an error that ended the transaction: forget, roll back, tell every member."""
@@ -223,7 +240,7 @@ class SqliteLog:
     @contextmanager
     def reader(self) -> Iterator[apsw.Connection]:
         """A connection for reading, nobody else's until the block ends."""
-        self._check_open()
+        self.check_open()
         if self._memory_lock is not None:
             with self._memory_lock, engine.translated(self.path):
                 yield self._writer
@@ -301,6 +318,15 @@ class SqliteLog:
 
         return reading.pages(read, after, of_stream=False)
 
+    @contextmanager
+    def _data_versions(self) -> Iterator[Callable[[], int]]:
+        """A look that gives another number once any other connection has written the file."""
+        if self._memory_lock is not None:
+            yield lambda: 0  # nobody else can write it
+            return
+        with self.reader() as connection:
+            yield lambda: int(engine.rows_of(connection, "PRAGMA data_version")[0][0])
+
     def recall(self, key: Hashable) -> Any:
         """What a committed transaction remembered under this key, or None."""
         return self._memory.committed(key)
@@ -320,7 +346,8 @@ class SqliteLog:
 
     # -- closing ---------------------------------------------------------------------------
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `StoreClosedError` after `close`, `StoreError` in a forked child."""
         if self._closed:
             raise StoreClosedError(f"the store {self.path} was closed")
         if os.getpid() != self._pid:
@@ -342,6 +369,7 @@ class SqliteLog:
             # Comes back, refused, when the group that is being written has been answered.
             self._group.submit(lambda _: None, exclusive=True)
         self._writer.close()
+        self.changes.close()  # whoever waits for events learns that none will come
 
 
 def _work(

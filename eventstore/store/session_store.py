@@ -19,6 +19,7 @@ from eventstore.errors import (
     UnknownSessionError,
 )
 from eventstore.events.catalogue import Kind, Lifecycle
+from eventstore.following import Cursor, follow
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog, now_us
@@ -37,7 +38,8 @@ from projections.queries import sessions as session_queries
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
 SPAWN_DEPTH_MAX = 8
 
-_OPEN_STATUSES = ("active", "ended", "archived")
+#: What `SessionStore.sessions` lists unless told otherwise.
+OPEN_STATUSES = ("active", "ended", "archived")
 
 
 class SessionStore:
@@ -218,7 +220,7 @@ class SessionStore:
     def sessions(
         self,
         *,
-        statuses: Sequence[str] | str | None = _OPEN_STATUSES,
+        statuses: Sequence[str] | str | None = OPEN_STATUSES,
         kind: str | None = None,
         source: str | None = None,
         parent: Session | None = None,
@@ -281,6 +283,29 @@ class SessionStore:
     ) -> Iterator[Recorded]:
         """Events of all sessions in order, positions after … upto."""
         return self.log.read_all(after=after, upto=upto, content=content)
+
+    def follow(
+        self,
+        after: int | Head = 0,
+        *,
+        types: Sequence[str] | str | None = None,
+        session: Session | None = None,
+        content: bool = True,
+        live: bool = True,
+        timeout: float | None = None,
+    ) -> Iterator[Recorded]:
+        """Events after a position, each once and in order, and then those still to come.
+
+        `after` is a position, or one with its leaf, as `head` gives them. Events of other
+        processes come as well. It ends after `timeout` seconds without an event that matches;
+        without `live`, at the present end of the log.
+
+        Raises `InvalidRangeError`, `InvalidValueError`, `PositionLostError`; `StoreClosedError`
+        when the store is closed while it waits.
+        """
+        stream = None if session is None else self.require_own(session).stream
+        cursor = Cursor(self.log, after, types=types, stream=stream, content=content)
+        return follow(self.log, cursor, live=live, timeout=timeout)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
         """Check every row of the log against its hashes; an empty list means nothing was changed.
