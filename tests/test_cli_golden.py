@@ -22,11 +22,16 @@ COMMANDS: dict[str, list[str]] = {
     "resume-at": ["resume", "chat-1", "--at", "6", "--limit", "2"],
     "log": ["log"],
     "log-content": ["log", "chat-1", "-n", "4", "--content"],
+    "search": ["search", "it OR 潮汐 OR fix*"],
+    "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
+    "search-hostile": ["search", "owned"],
     "rebuild": ["rebuild"],
     "check": ["check"],
     "verify": ["verify"],
 }
-LISTINGS = [name for name, words in COMMANDS.items() if words[0] in ("sessions", "show", "log")]
+LISTINGS = [
+    name for name, words in COMMANDS.items() if words[0] in ("sessions", "show", "search", "log")
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -13,6 +13,7 @@ from eventstore.events.stored import name_of
 from eventstore.importers.reports import FileReport
 from eventstore.log.port import Actor, Head, Recorded
 from eventstore.log.verification import Finding
+from eventstore.store.searching import Hit
 from eventstore.store.session import Session
 from eventstore.store.views import MessageView, SessionInfo
 from projections.check import Difference
@@ -80,6 +81,24 @@ def actor_name(number: int) -> str:
         return Actor(number).name.lower()
     except ValueError:
         return str(number)
+
+
+def hit_shape(hit: Hit) -> JSONObject:
+    """A message that was found."""
+    return {
+        "name": hit.name,
+        "session_id": hit.session_id,
+        "seq": hit.seq,
+        "role": hit.role,
+        "kind": hit.kind,
+        "state": hit.state,
+        "position": hit.position,
+        "at": iso(hit.at),
+        "score": hit.score,
+        "snippet": hit.snippet,
+        "highlights": [list(span) for span in hit.highlights],
+        "also_in": list(hit.also_in),
+    }
 
 
 def report_shape(report: FileReport) -> JSONObject:
