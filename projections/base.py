@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import ClassVar
 
 import apsw
@@ -105,6 +106,11 @@ class Projection(ABC):
         """Drop the tables where they exist."""
         for name in self.names.values():
             connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def combined_version(projections: Iterable[Projection | type[Projection]]) -> int:
+    """One number for the versions of projections that share a checkpoint, in their order."""
+    return reduce(lambda total, projection: total * 100 + projection.version, projections, 0)
 
 
 def apply_page(

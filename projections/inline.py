@@ -18,7 +18,7 @@ import apsw
 from eventstore.errors import ProjectionError
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
-from projections.base import Projection, apply_page
+from projections.base import Projection, apply_page, combined_version
 from projections.catchup import catch_up_here
 
 #: The checkpoint that the built-in projections share.
@@ -31,7 +31,7 @@ class InlineProjections:
     def __init__(self, builtin: Sequence[Projection], users: Sequence[Projection] = ()) -> None:
         self.builtin = tuple(builtin)
         self.users = tuple(users)
-        self.version = sum(projection.version for projection in builtin)
+        self.version = combined_version(builtin)
         self.detached: dict[str, ProjectionError] = {}
         self._at: Head | None = None
 

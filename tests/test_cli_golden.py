@@ -25,12 +25,18 @@ COMMANDS: dict[str, list[str]] = {
     "search": ["search", "it OR 潮汐 OR fix*"],
     "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
     "search-hostile": ["search", "owned"],
+    "stats": ["stats"],
+    "stats-model": ["stats", "--by", "model"],
+    "stats-day": ["stats", "--by", "day"],
+    "stats-lineage": ["stats", "--by", "lineage", "-n", "2"],
     "rebuild": ["rebuild"],
     "check": ["check"],
     "verify": ["verify"],
 }
 LISTINGS = [
-    name for name, words in COMMANDS.items() if words[0] in ("sessions", "show", "search", "log")
+    name
+    for name, words in COMMANDS.items()
+    if words[0] in ("sessions", "show", "search", "stats", "log")
 ]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 from cli_support import db, run, spawn
+from import_samples import DATA
 
 from eventstore import SessionStore
 from eventstore.cli.options import default_path
@@ -23,7 +24,6 @@ from eventstore.log.sqlite import SqliteLog
 __all__ = ["db"]
 
 SAMPLE = Path(str(files("eventstore.cli") / "demo_session.jsonl"))
-DATA = Path("/work/shared/data")
 
 
 # -- which file --------------------------------------------------------------------------------

@@ -230,6 +230,11 @@ class Sessions(RuleBasedStateMachine):
 
         newest = self.model.newest(name)
         count = self.store.head
+        if up is not None and up.status == "closed":
+            with pytest.raises(errors.SessionClosedError):
+                act()
+            assert self.store.head == count
+            return
         if newest is not None and newest.status != "closed":
             with pytest.raises(errors.SessionExistsError):
                 act()

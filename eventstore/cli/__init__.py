@@ -22,6 +22,7 @@ from eventstore.cli.output import json_of
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
 from eventstore.cli.show import resume, show
+from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
 from eventstore.errors import CorruptStoreError, EventStoreError
@@ -128,5 +129,5 @@ def main(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, search, resume, log, rebuild, check, verify, demo):
+for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
     main.add_command(_command)

@@ -15,6 +15,7 @@ from eventstore.log.port import Actor, Head, Recorded
 from eventstore.log.verification import Finding
 from eventstore.store.searching import Hit
 from eventstore.store.session import Session
+from eventstore.store.statistics import Stats
 from eventstore.store.views import MessageView, SessionInfo
 from projections.check import Difference
 
@@ -99,6 +100,16 @@ def hit_shape(hit: Hit) -> JSONObject:
         "highlights": [list(span) for span in hit.highlights],
         "also_in": list(hit.also_in),
     }
+
+
+def stats_shape(one: Stats) -> JSONObject:
+    """The counts of a session, model, day or lineage, with a list of its costs."""
+    shape = asdict(one)
+    costs = shape.pop("costs")
+    shape["costs"] = [
+        {"currency": currency or None, "cost_nanos": cost} for currency, cost in costs.items()
+    ]
+    return shape
 
 
 def report_shape(report: FileReport) -> JSONObject:

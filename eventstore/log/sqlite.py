@@ -138,10 +138,8 @@ class SqliteLog:
             _fail(take(), AppendError("interrupted before anything was written; retry"))
             raise
         members = take()
-        if members[0].full:
-            members_full = self._restart_full(members)
-            if not members_full:
-                return
+        if members[0].full and not self._restart_full(members):
+            return
         committing = False
         try:
             transaction = self._begin(connection)

@@ -9,7 +9,7 @@ import apsw
 from msgspec import Struct
 
 from eventstore import snapshots
-from eventstore.errors import InvalidRangeError, InvalidValueError
+from eventstore.errors import InvalidRangeError, InvalidValueError, SessionClosedError
 from eventstore.events.catalogue import ContentErased, Lifecycle
 from eventstore.log import erasure
 from eventstore.log.port import Actor, NewEvent, Recorded
@@ -45,6 +45,10 @@ def spawn(log: SqliteLog, command: do.Create, parent: int | None) -> int:
         if parent is not None:
             head = executor.require_stream(transaction, parent)
             state = executor.state_in(transaction, head)
+            if state.status is Status.CLOSED:
+                raise SessionClosedError(
+                    f"session {head.session_id!r} was closed, so it can spawn no more sessions"
+                )
             fields = {name: getattr(create, name) for name in create.__struct_fields__}
             create = do.Create(**{**fields, "parent": parent, "parent_depth": state.depth})
         return executor.create(transaction, create).id

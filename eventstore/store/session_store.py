@@ -26,7 +26,7 @@ from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
-from eventstore.store import derived, executor, reads, searching
+from eventstore.store import derived, executor, reads, searching, statistics
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
@@ -296,6 +296,13 @@ class SessionStore:
             newest=newest, limit=limit, offset=offset, neighbours=neighbours, seconds=seconds,
         )  # fmt: skip
 
+    def stats(self, by: str = "session", *, since: int | None = None) -> list[statistics.Stats]:
+        """Messages, model calls, tokens and cost by session, model, day or lineage.
+
+        `since` (µs since 1970) leaves out what is older. Closed sessions count.
+        """
+        return statistics.stats(self.log, by, since)
+
     # -- commands on several sessions --------------------------------------------------------
 
     def execute(
@@ -308,8 +315,11 @@ class SessionStore:
         """
         pairs = []
         for session, command in batch:
-            if isinstance(command, do.Create):
-                raise InvalidValueError("a session is created by SessionStore.create")
+            if isinstance(command, do.Create | do.Reparent):
+                raise InvalidValueError(
+                    "sessions are created by SessionStore.create and moved by Session.reparent, "
+                    "which look at other sessions too"
+                )
             pairs.append((self.require_own(session).stream, command))
         return executor.execute(self.log, pairs, expected)
 

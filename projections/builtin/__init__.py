@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from projections.base import Projection
+from projections.base import Projection, combined_version
 from projections.builtin.compactions import Compactions
 from projections.builtin.lineage import Lineage
 from projections.builtin.messages import Messages
@@ -21,4 +21,4 @@ BUILTIN: tuple[type[Projection], ...] = (
 )
 
 #: Of the built-in projections together: tables that another version made are derived anew.
-VERSION = sum(projection.version for projection in BUILTIN)
+VERSION = combined_version(BUILTIN)
