@@ -65,8 +65,8 @@ def search(
       eventstore search 東京 --session 5f3a9c1e --json
 
     All words must be there. Put quotes around a phrase, OR between alternatives, NOT before what
-    must not be there, * after the beginning of a word; everything else is text. Exit code 1 when
-    nothing matches.
+    must not be there, * after the beginning of a word; everything else is text. After -- nothing
+    is an option. Exit code 1 when nothing matches.
     """  # noqa: D301
     with _open(settings) as store:
         result = store.search(

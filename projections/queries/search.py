@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from heapq import nsmallest
 from typing import Any, NamedTuple
 
 import apsw
 from msgspec import Struct
+
+from eventstore import codec
 
 #: Hits that are ranked: of more, only the newest so many.
 RANKED_MAX = 10_000
@@ -23,7 +25,8 @@ _HITS = (
     "AND s.status <> 'closed'"
 )
 _ORDER = " ORDER BY search_index.rowid DESC"
-_SPAN = "SELECT min(position), max(position) FROM search_rows WHERE stream IN (%s)"
+_LISTED = "(SELECT value FROM json_each(?))"
+_SPAN = f"SELECT min(position), max(position) FROM search_rows WHERE stream IN {_LISTED}"  # noqa: S608
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -70,17 +73,22 @@ def find(
     where, values = _terms(connection, filters)
     cursor = connection.execute(_HITS + where + _ORDER, (match, *values))
     wanted = limit + offset
-    found: list[Found] = []
+    most = wanted if newest else RANKED_MAX
+    firsts: list[Any] = []
+    shared: dict[int, list[Any]] = {}  # rows of messages that several sessions show
     bounded = False
-    for _, rows in groupby(cursor, key=lambda row: row[0]):
-        if len(found) >= (wanted if newest else RANKED_MAX):
+    for row in cursor:
+        if firsts and row[0] == firsts[-1][0]:
+            shared.setdefault(row[0], [firsts[-1]]).append(row)
+        elif len(firsts) >= most:
             bounded = not newest
             break
-        found.append(_found(list(rows)))
+        else:
+            firsts.append(row)
     cursor.close()
     if not newest:
-        found.sort(key=lambda one: (-one.score, -one.position))
-    return found[offset:wanted], bounded
+        firsts = nsmallest(wanted, firsts, key=lambda row: (-row[7], -row[0]))
+    return [_found(shared.get(row[0], [row])) for row in firsts[offset:wanted]], bounded
 
 
 def _found(rows: Sequence[Any]) -> Found:
@@ -93,10 +101,10 @@ def _terms(connection: apsw.Connection, filters: Filters) -> tuple[str, list[Any
     terms: list[str] = []
     values: list[Any] = []
     if filters.streams is not None:
-        marks = ",".join("?" * len(filters.streams))
-        span = connection.execute(_SPAN % marks, filters.streams).fetchone()
-        terms += ["search_index.rowid BETWEEN ? AND ?", f"r.stream IN ({marks})"]
-        values += [*(span or (None, None)), *filters.streams]
+        listed = codec.encode(filters.streams).decode()
+        span = connection.execute(_SPAN, (listed,)).fetchone()
+        terms += ["search_index.rowid BETWEEN ? AND ?", f"r.stream IN {_LISTED}"]
+        values += [*(span or (None, None)), listed]
     for term, value in (
         ("s.source = ?", filters.source),
         ("m.role = ?", filters.role),
