@@ -69,6 +69,8 @@ def _first_spans(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
     """Where matches are, from the first one as far as a snippet goes."""
     patterns = [_Pattern(tuple(tokens_of(term.text)), term.prefix) for term in terms]
     patterns = [pattern for pattern in patterns if pattern.tokens]
+    exact = {pattern.tokens[-1] for pattern in patterns if not pattern.prefix}
+    begins = tuple(pattern.tokens[-1] for pattern in patterns if pattern.prefix)
     longest = max((len(pattern.tokens) for pattern in patterns), default=0)
     seen: deque[str] = deque(maxlen=longest)
     starts: deque[int] = deque(maxlen=longest)
@@ -78,8 +80,11 @@ def _first_spans(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
     for match in _TOKEN.finditer(text):
         if spans and match.start() > spans[0][0] + WIDTH:
             break
-        seen.append(fold(match[0]))
+        token = fold(match[0])
+        seen.append(token)
         starts.append(match.start())
+        if token not in exact and not token.startswith(begins):
+            continue  # no pattern ends here
         sizes = [len(pattern.tokens) for pattern in patterns if pattern.ends(seen)]
         if sizes:
             first = starts[-max(sizes)]
