@@ -24,6 +24,7 @@ COMMANDS: dict[str, list[str]] = {
     "log-content": ["log", "chat-1", "-n", "4", "--content"],
     "search": ["search", "it OR 潮汐 OR fix*"],
     "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
+    "search-context": ["search", "look", "-C", "1"],
     "search-hostile": ["search", "owned"],
     "stats": ["stats"],
     "stats-model": ["stats", "--by", "model"],

@@ -47,6 +47,19 @@ def test_every_option_narrows_the_search(db: Path) -> None:
     assert run("search", "hours", "--session", "nobody", "--db", db).exit_code == 1
 
 
+def test_context_shows_the_messages_around_a_hit(db: Path) -> None:
+    words = ["search", "look", "-C", "1", "--db", db]
+    [hit] = json.loads(run(*words, "--json").stdout_bytes)
+    assert [message["seq"] for message in hit["neighbours"]] == [1, 3]
+    lines = run(*words).stdout.splitlines()
+    assert [line for line in lines if line.startswith("chat-1")] == [
+        "chat-1 #1 user",
+        "chat-1 #2 assistant  2026-01-05 10:11, compacted",
+        "chat-1 #3 tool",
+    ]
+    assert "    Why is high water an hour late?" in lines
+
+
 def test_a_store_that_cannot_be_written_is_searched_as_far_as_it_is_indexed(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import click
 
@@ -15,10 +16,15 @@ from eventstore.cli.output import (
     write_json_lines,
 )
 from eventstore.cli.shapes import hit_shape
-from eventstore.cli.text import inline, local_time, on_one_line, plural, visible
+from eventstore.cli.text import cut, inline, local_time, on_one_line, plural, visible
+from eventstore.conversation import ERASED
 from eventstore.errors import ReadOnlyStoreError, StoreBusyError
+from eventstore.events.catalogue import MessageContent
 from eventstore.store.searching import Hit, SearchResult
 from eventstore.store.session_store import SessionStore
+from eventstore.store.views import MessageView
+from projections.search.snippets import WIDTH
+from projections.search.text import readable_text
 
 
 @click.command()
@@ -38,6 +44,14 @@ from eventstore.store.session_store import SessionStore
 @click.option(
     "--offset", type=click.IntRange(min=0), default=0, help="Leave out the first so many."
 )
+@click.option(
+    "-C",
+    "--context",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="With so many messages before and after each.",
+)
 @since_option
 @listing_options
 @click.pass_obj
@@ -53,6 +67,7 @@ def search(
     newest: bool,
     limit: int,
     offset: int,
+    context: int,
     since: int | None,
 ) -> None:
     """Find messages, compacted ones too.
@@ -63,6 +78,7 @@ def search(
       eventstore search '"exact words" OR other NOT this' --newest
       eventstore search 'deploy*' --role tool --since 7d
       eventstore search 東京 --session 5f3a9c1e --json
+      eventstore search 'off by one' -C 2
 
     All words must be there. Put quotes around a phrase, OR between alternatives, NOT before what
     must not be there, * after the beginning of a word; everything else is text. After -- nothing
@@ -81,6 +97,7 @@ def search(
             newest=newest,
             limit=limit,
             offset=offset,
+            neighbours=context,
         )
     if settings.format is Format.JSON:
         write_json_array(map(hit_shape, result.hits))
@@ -105,7 +122,7 @@ def _open(settings: Settings) -> SessionStore:
     except (ReadOnlyStoreError, StoreBusyError):
         return store
     store.close()
-    with progress_line() as line:
+    with progress_line() as line, suppress(StoreBusyError):
         while missing:
             line.show(f"indexing, {plural(missing, 'event')} to go")
             missing = writable.catch_up("search", seconds=0.5)
@@ -120,7 +137,13 @@ def _tell(result: SearchResult) -> None:
 
 
 def hit_lines(hit: Hit) -> Iterator[str]:
-    """A hit for people: where it is, and the snippet with its matches in bold."""
+    """A hit for people: where it is, and the snippet with its matches in bold.
+
+    Its neighbours stand before and after it, each cut to one line.
+    """
+    for message in hit.neighbours:
+        if message.seq < hit.seq:
+            yield from _neighbour_lines(hit, message)
     marks = [local_time(hit.at)]
     if hit.kind == "note":
         marks.append("note")
@@ -131,6 +154,21 @@ def hit_lines(hit: Hit) -> Iterator[str]:
     heading = f"{inline(hit.name)} #{hit.seq} {on_one_line(hit.role)}"
     yield f"{click.style(heading, bold=True)}  {', '.join(marks)}"
     yield "    " + _highlighted(hit)
+    for message in hit.neighbours:
+        if message.seq > hit.seq:
+            yield from _neighbour_lines(hit, message)
+
+
+def _neighbour_lines(hit: Hit, message: MessageView) -> Iterator[str]:
+    content = MessageContent(
+        text=message.text,
+        parts=message.parts,
+        tool_calls=message.tool_calls,
+        tool_name=message.tool_name,
+    )
+    text = ERASED if message.erased else readable_text(content, message.role)
+    yield f"{inline(hit.name)} #{message.seq} {on_one_line(message.role)}"
+    yield "    " + on_one_line(cut(text, WIDTH))
 
 
 def _highlighted(hit: Hit) -> str:

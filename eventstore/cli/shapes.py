@@ -99,6 +99,7 @@ def hit_shape(hit: Hit) -> JSONObject:
         "snippet": hit.snippet,
         "highlights": [list(span) for span in hit.highlights],
         "also_in": list(hit.also_in),
+        "neighbours": [message_shape(message) for message in hit.neighbours],
     }
 
 
