@@ -31,6 +31,10 @@ OF_THE_FILE = (
 )  # fmt: skip
 
 
+class StaleError(Exception):
+    """Raised by `apply` or `erase`: the tables cannot be brought forward and are made anew."""
+
+
 class Projection(ABC):
     """Base of every projection, built in or a user's own.
 
@@ -69,6 +73,19 @@ class Projection(ABC):
         Runs inside a transaction that also moves the checkpoint. May raise to refuse an event.
         """
 
+    def erase(self, connection: apsw.Connection, events: Iterable[Recorded]) -> None:  # noqa: B027
+        """Take the text of these events out of the tables: it is about to be wiped.
+
+        Runs in the erasure's own transaction, for every projection that has tables; `events` still
+        have their content and can be gone through once. Some may not have been applied yet. A
+        projection that holds positions only has nothing to do. When this raises, the tables are
+        dropped, text and all, and made anew from the log when they are needed.
+        """
+
+    def compared(self, connection: apsw.Connection, table: str, qualified: str) -> str:
+        """What `check` reads in the place of a table: the table itself, as ``schema.name``."""
+        return qualified
+
     def create(self, connection: apsw.Connection, *, indexes: bool = True) -> None:
         """Create the tables."""
         connection.execute(self.sql(self.schema)).fetchall()
@@ -104,7 +121,7 @@ def apply_page(
         return
     try:
         projection.apply(connection, events)
-    except OF_THE_FILE:
+    except (*OF_THE_FILE, StaleError):
         raise
     except Exception as error:
         raise ProjectionError(

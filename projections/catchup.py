@@ -13,7 +13,7 @@ from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from projections import checkpoints
-from projections.base import Projection, apply_page
+from projections.base import Projection, StaleError, apply_page
 from projections.checkpoints import START
 
 #: Events applied at a time; also what one transaction of a rebuild or catch-up covers.
@@ -21,13 +21,18 @@ PAGE = 1000
 
 
 def reset(
-    connection: apsw.Connection, projections: Sequence[Projection], name: str, version: int
+    connection: apsw.Connection,
+    projections: Sequence[Projection],
+    name: str,
+    version: int,
+    *,
+    indexes: bool = True,
 ) -> None:
     """Drop and create the tables and set the checkpoint to the beginning."""
     for projection in projections:
         projection.drop(connection)
         try:
-            projection.create(connection)
+            projection.create(connection, indexes=indexes)
         except apsw.SQLError as error:
             raise ProjectionError(
                 f"projection {projection.name!r} cannot create its tables: {error}"
@@ -42,14 +47,23 @@ def advance(
     version: int,
     start: Head,
     upto: int | None = None,
+    *,
+    indexes: bool = True,
 ) -> Head:
-    """Apply one page after `start` and move the checkpoint; the head reached."""
+    """Apply one page after `start` and move the checkpoint; the head reached.
+
+    That is the beginning when a projection finds its tables stale: they are empty then.
+    """
     content = any(projection.reads_content for projection in projections)
     page = reading.page_of_log(connection, start.position, upto, content, PAGE)
     if not page:
         return start
-    for projection in projections:
-        apply_page(projection, connection, page)
+    try:
+        for projection in projections:
+            apply_page(projection, connection, page)
+    except StaleError:
+        reset(connection, projections, name, version, indexes=indexes)
+        return START
     head = Head(page[-1].position, page[-1].leaf)
     checkpoints.write(connection, name, version, head)
     return head
@@ -68,6 +82,14 @@ def usable(
     if not all(projection.exists(connection) for projection in projections):
         return None
     return checkpoint.head if checkpoints.belongs(connection, checkpoint) else None
+
+
+def missing_in(
+    connection: apsw.Connection, projections: Sequence[Projection], name: str, version: int
+) -> int:
+    """The number of events at the end of the log that were not applied yet."""
+    head = usable(connection, projections, name, version) or START
+    return reading.head_of(connection).position - head.position
 
 
 def catch_up_here(
@@ -103,6 +125,9 @@ def catch_up(
     Stops when `seconds` are over. Writers append between the pages.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
+    with log.snapshot() as connection:  # without the write lock, where nothing is missing
+        if usable(connection, projections, name, version) == reading.head_of(connection):
+            return 0
 
     def step(transaction: SqliteTransaction) -> tuple[Head, int]:
         connection = transaction.connection

@@ -91,8 +91,11 @@ def _differences(
         copy.create(connection, indexes=False)
     _derive(connection, copies, ends, progress)
     for projection, copy in zip(projections, copies, strict=True):
+        if not ends[projection.name] and not _is_stored(connection, projection):
+            continue  # caught up before a read, and nobody has read it yet
         for table in projection.tables:
-            stored, derived = f"{STORE}.{projection.names[table]}", copy.names[table]
+            stored = projection.compared(connection, table, f"{STORE}.{projection.names[table]}")
+            derived = copy.compared(connection, table, copy.names[table])
             for kind, left, right in (("extra", stored, derived), ("missing", derived, stored)):
                 rows = connection.execute(
                     f"SELECT * FROM {left} EXCEPT SELECT * FROM {right} LIMIT {REPORTED_MAX}"  # noqa: S608
@@ -101,6 +104,12 @@ def _differences(
                     yield Difference(
                         projection=projection.name, table=table, kind=kind, row=tuple(row)
                     )
+
+
+def _is_stored(connection: apsw.Connection, projection: Projection) -> bool:
+    """Whether the store has any of the projection's tables."""
+    names = connection.execute(f"SELECT name FROM {STORE}.sqlite_schema").fetchall()  # noqa: S608
+    return not {row[0] for row in names}.isdisjoint(projection.names.values())
 
 
 def _derive(

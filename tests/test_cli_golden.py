@@ -22,11 +22,23 @@ COMMANDS: dict[str, list[str]] = {
     "resume-at": ["resume", "chat-1", "--at", "6", "--limit", "2"],
     "log": ["log"],
     "log-content": ["log", "chat-1", "-n", "4", "--content"],
+    "search": ["search", "it OR 潮汐 OR fix*"],
+    "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
+    "search-context": ["search", "look", "-C", "1"],
+    "search-hostile": ["search", "owned"],
+    "stats": ["stats"],
+    "stats-model": ["stats", "--by", "model"],
+    "stats-day": ["stats", "--by", "day"],
+    "stats-lineage": ["stats", "--by", "lineage", "-n", "2"],
     "rebuild": ["rebuild"],
     "check": ["check"],
     "verify": ["verify"],
 }
-LISTINGS = [name for name, words in COMMANDS.items() if words[0] in ("sessions", "show", "log")]
+LISTINGS = [
+    name
+    for name, words in COMMANDS.items()
+    if words[0] in ("sessions", "show", "search", "stats", "log")
+]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -19,8 +19,10 @@ from eventstore.cli.importing import import_
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
 from eventstore.cli.show import resume, show
+from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
 from eventstore.errors import CorruptStoreError, EventStoreError
@@ -105,6 +107,7 @@ def main(context: click.Context) -> None:
       eventstore import ~/.claude/projects       take in Claude Code transcripts
       eventstore sessions                        list what is stored
       eventstore show 5f3a9c1e                   read one, compacted messages too
+      eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
       eventstore verify                          was anything changed?
 
@@ -126,5 +129,5 @@ def main(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, resume, log, rebuild, check, verify, demo):
+for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
     main.add_command(_command)

@@ -13,7 +13,9 @@ from eventstore.events.stored import name_of
 from eventstore.importers.reports import FileReport
 from eventstore.log.port import Actor, Head, Recorded
 from eventstore.log.verification import Finding
+from eventstore.store.searching import Hit
 from eventstore.store.session import Session
+from eventstore.store.statistics import Stats
 from eventstore.store.views import MessageView, SessionInfo
 from projections.check import Difference
 
@@ -80,6 +82,35 @@ def actor_name(number: int) -> str:
         return Actor(number).name.lower()
     except ValueError:
         return str(number)
+
+
+def hit_shape(hit: Hit) -> JSONObject:
+    """A message that was found."""
+    return {
+        "name": hit.name,
+        "session_id": hit.session_id,
+        "seq": hit.seq,
+        "role": hit.role,
+        "kind": hit.kind,
+        "state": hit.state,
+        "position": hit.position,
+        "at": iso(hit.at),
+        "score": hit.score,
+        "snippet": hit.snippet,
+        "highlights": [list(span) for span in hit.highlights],
+        "also_in": list(hit.also_in),
+        "neighbours": [message_shape(message) for message in hit.neighbours],
+    }
+
+
+def stats_shape(one: Stats) -> JSONObject:
+    """The counts of a session, model, day or lineage, with a list of its costs."""
+    shape = asdict(one)
+    costs = shape.pop("costs")
+    shape["costs"] = [
+        {"currency": currency or None, "cost_nanos": cost} for currency, cost in costs.items()
+    ]
+    return shape
 
 
 def report_shape(report: FileReport) -> JSONObject:

@@ -14,13 +14,13 @@ from eventstore.cli.text import inline, plural
 from eventstore.errors import StoreError
 from eventstore.log.port import Head
 from eventstore.log.verification import Finding
+from eventstore.store.derived import NAMES
 from eventstore.store.session_store import SessionStore
-from projections.builtin import BUILTIN
 
 #: Exit code for a store that is not as it should be.
 INTEGRITY = 3
 
-_NAMES = click.Choice([projection.name for projection in BUILTIN])
+_NAMES = click.Choice(NAMES)
 
 
 def _told(line: ProgressLine, verb: str) -> Callable[[int, int], None]:
@@ -70,7 +70,7 @@ def check(settings: Settings, projections: Sequence[str]) -> None:
     with settings.open_for_reading() as store, progress_line() as line:
         differences = store.check(projections or None, _told(line, "checking"))
         position = store.head.position
-    names = list(projections or (projection.name for projection in BUILTIN))
+    names = list(projections or NAMES)
     if settings.format is Format.JSON:
         write_json_object(
             {

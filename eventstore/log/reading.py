@@ -101,6 +101,19 @@ def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> li
     return _fetch(connection, sql, (stream, *keys))
 
 
+def by_positions(
+    connection: apsw.Connection, positions: Sequence[int], content: bool
+) -> Iterator[Recorded]:
+    """The events at these positions, in their order."""
+    sql = _EVENTS_WITH_CONTENT if content else _EVENTS
+    for start in range(0, len(positions), PAGE):
+        page = tuple(positions[start : start + PAGE])
+        marks = ",".join("?" * len(page))
+        yield from _fetch(
+            connection, f"{sql} WHERE e.position IN ({marks}) ORDER BY e.position", page
+        )
+
+
 def _fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Recorded]:
     fetch = blob_fetcher(connection)
     return [row_to_recorded(row, fetch) for row in connection.execute(sql, values).fetchall()]

@@ -12,12 +12,19 @@ from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from projections import checkpoints
-from projections.base import Projection
+from projections.base import OF_THE_FILE, Projection, StaleError
 from projections.builtin import BUILTIN
-from projections.catchup import catch_up, catch_up_here, usable
+from projections.catchup import catch_up, catch_up_here, missing_in, usable
 from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
-from projections.rebuild import rebuild
+from projections.rebuild import rebuild, shadow_of
+from projections.search.projection import Search
+
+#: Built-in projections that are caught up before a read, each with a checkpoint of its own.
+ON_READ: tuple[type[Projection], ...] = (Search,)
+
+#: The names of every projection that a store has by itself.
+NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
 _CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
 
@@ -27,9 +34,11 @@ class Registry:
 
     def __init__(self, users: Sequence[type[Projection]]) -> None:
         self.builtin = tuple(cls() for cls in BUILTIN)
+        self.on_read = tuple(cls() for cls in ON_READ)
         self.users = tuple(cls() for cls in users)
-        names = [projection.name for projection in (*self.builtin, *self.users)]
-        tables = [t for projection in (*self.builtin, *self.users) for t in projection.tables]
+        every = (*self.builtin, *self.on_read, *self.users)
+        names = [projection.name for projection in every]
+        tables = [table for projection in every for table in projection.tables]
         if len(set(names)) < len(names) or len(set(tables)) < len(tables) or BUILTIN_NAME in names:
             raise ProjectionError(
                 f"names and tables of projections must differ: {sorted(names)}, {sorted(tables)}"
@@ -63,14 +72,15 @@ class Registry:
 
     def _chosen(self, names: Sequence[str] | None) -> list[tuple[str, int, list[Projection]]]:
         """Groups of projections that share a checkpoint: ``(checkpoint, version, projections)``."""
-        known = {projection.name: projection for projection in (*self.builtin, *self.users)}
+        own = (*self.on_read, *self.users)
+        known = {projection.name: projection for projection in (*self.builtin, *own)}
         chosen = list(known) if names is None else list(names)
         for name in chosen:
             if name not in known:
                 raise ProjectionError(f"there is no projection {name!r}; there are {list(known)}")
         groups = [
             (projection.name, projection.version, [projection])
-            for projection in self.users
+            for projection in own
             if projection.name in chosen
         ]
         builtin = [projection for projection in self.builtin if projection.name in chosen]
@@ -122,11 +132,44 @@ class Registry:
         return found
 
     def catch_up(self, log: SqliteLog, name: str, seconds: float | None) -> int:
-        """Catch up one user projection; the number of events it still lacks."""
+        """Catch up one on-read projection; the number of events it still lacks."""
         for checkpoint, version, members in self._chosen([name]):
             if checkpoint != BUILTIN_NAME:
                 return catch_up(log, members, checkpoint, version, seconds=seconds)
         return 0
+
+    def missing(self, connection: apsw.Connection, name: str) -> int:
+        """The number of events at the end of the log that a projection does not have yet."""
+        [(checkpoint, version, members)] = self._chosen([name])
+        return missing_in(connection, members, checkpoint, version)
+
+    def is_usable(self, connection: apsw.Connection, name: str) -> bool:
+        """Whether a projection's tables are there and of this version and history."""
+        [(checkpoint, version, members)] = self._chosen([name])
+        return usable(connection, members, checkpoint, version) is not None
+
+    def erase(self, connection: apsw.Connection, positions: Sequence[int]) -> None:
+        """Have every projection let go of the text of these events, which is still there.
+
+        Tables that cannot be trusted to, and half-made ones of a rebuild, are dropped: they are
+        made anew from the log, without the text.
+        """
+        for projection in (*self.on_read, *self.users):
+            if type(projection).erase is Projection.erase:
+                continue
+            shadow_of(projection).drop(connection)
+            events = reading.by_positions(connection, positions, content=True)
+            try:
+                if usable(connection, [projection], projection.name, projection.version) is None:
+                    raise StaleError("the tables are of another version or history")
+                projection.erase(connection, events)
+            except Exception as error:
+                if isinstance(error, OF_THE_FILE) and not isinstance(error, apsw.CorruptError):
+                    raise
+                projection.drop(connection)
+                checkpoints.delete(connection, projection.name)
+                if not isinstance(error, StaleError):
+                    self.inline.detach(projection.name, ProjectionError(str(error)))
 
     def require_current(self, connection: apsw.Connection, name: str) -> None:
         """Raise `ProjectionBehindError` unless a projection is at the head of the log."""

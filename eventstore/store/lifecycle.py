@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import apsw
 from msgspec import Struct
 
 from eventstore import snapshots
@@ -166,12 +167,14 @@ def erase(
     *,
     by: str | None,
     reason: str | None,
+    erase_derived: Callable[[apsw.Connection, Sequence[int]], None],
 ) -> Erased:
     """Erase the content of some events of a session, or (None) of all, its id included.
 
-    An event says what, who and why. What was erased is wiped from the rows in the same
-    transaction, which survives power loss whatever the store's durability, and then from the
-    write-ahead log.
+    An event says what, who and why. `erase_derived` is told the positions while their text is still
+    there, so that what was derived from it goes in the same transaction. What was erased is wiped
+    from the rows in the same transaction, which survives power loss whatever the store's
+    durability, and then from the write-ahead log.
     """
     for name, text in (("by", by), ("reason", reason)):
         if text is not None and not (text.isprintable() and len(text) <= 200):
@@ -194,6 +197,7 @@ def erase(
             transaction, head, state, [NewEvent(event, Actor.OPERATOR)]
         )
         transaction.flush()
+        erase_derived(connection, targets)
         shared = erasure.wipe(connection, targets)
         if positions is None:
             erasure.rename(connection, stream, head.uid)

@@ -19,6 +19,7 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.state import SessionState
 from eventstore.store import executor, lifecycle, reads
+from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
 from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
 from projections.queries.usage import UsageTotals
@@ -28,6 +29,7 @@ class Owner(Protocol):
     """What a session needs of the store it belongs to; `SessionStore` is it."""
 
     log: SqliteLog
+    derived: Registry
 
     @property
     def path(self) -> str:
@@ -311,13 +313,20 @@ class Session:
 
     def erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
         """Erase the content of every event, and the session's id; facts and proofs stay."""
-        return lifecycle.erase(self.store.log, self.stream, None, by=by, reason=reason)
+        return self._erase(None, by, reason)
 
     def erase_events(
         self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
     ) -> Erased:
         """Erase the content of the events at these positions of the log."""
-        return lifecycle.erase(self.store.log, self.stream, positions, by=by, reason=reason)
+        return self._erase(positions, by, reason)
+
+    def _erase(self, positions: Sequence[int] | None, by: str | None, reason: str | None) -> Erased:
+        store = self.store
+        return lifecycle.erase(
+            store.log, self.stream, positions, by=by, reason=reason,
+            erase_derived=store.derived.erase,
+        )  # fmt: skip
 
     # -- reading ---------------------------------------------------------------------------
 

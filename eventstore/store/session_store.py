@@ -27,13 +27,14 @@ from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
-from eventstore.store import derived, executor, reads
+from eventstore.store import derived, executor, reads, searching, statistics
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
 from projections.queries import sessions as session_queries
+from projections.queries.search import Filters
 
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
 SPAWN_DEPTH_MAX = 8
@@ -250,6 +251,59 @@ class SessionStore:
                 offset=offset,
             )
             return [reads.info(connection, one) for one in listed]
+
+    def search(
+        self,
+        query: str,
+        *,
+        session: Session | None = None,
+        lineage: Session | None = None,
+        source: str | None = None,
+        role: str | None = None,
+        kind: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        active: bool | None = None,
+        newest: bool = False,
+        limit: int = 20,
+        offset: int = 0,
+        neighbours: int = 0,
+        seconds: float | None = searching.SECONDS,
+    ) -> searching.SearchResult:
+        """Messages that match what a person typed, best first or newest first.
+
+        No text is an error: words, ``"phrases"``, ``OR``, ``NOT`` and ``begin*`` work as said in
+        `projections.search.query`, the rest is punctuation. `lineage` is a session with everything
+        spawned or forked from it; `kind` is root or subagent, or message or note; times are µs
+        since 1970, `until` not included; `active` False means only compacted or consolidated
+        messages. `neighbours` asks for so many messages before and after each hit.
+
+        Retracted, cleared and erased messages and closed sessions are not found. At most `seconds`
+        (None: no limit) go to indexing what is new; the result says what is still missing.
+        """
+        session_kind, message_kind = searching.kinds_of(kind)
+        filters = Filters(
+            streams=None if session is None else (self.require_own(session).stream,),
+            source=source,
+            role=role,
+            session_kind=session_kind,
+            message_kind=message_kind,
+            since=since,
+            until=until,
+            active=active,
+        )
+        return searching.search(
+            self.log, self.derived, query, filters,
+            lineage=None if lineage is None else self.require_own(lineage).stream,
+            newest=newest, limit=limit, offset=offset, neighbours=neighbours, seconds=seconds,
+        )  # fmt: skip
+
+    def stats(self, by: str = "session", *, since: int | None = None) -> list[statistics.Stats]:
+        """Messages, model calls, tokens and cost by session, model, day or lineage.
+
+        `since` (µs since 1970) leaves out what is older. Closed sessions count.
+        """
+        return statistics.stats(self.log, by, since)
 
     # -- commands on several sessions --------------------------------------------------------
 
