@@ -110,6 +110,23 @@ def test_everything_else_is_awaited(cls: type) -> None:
             assert inspect.iscoroutinefunction(getattr(cls, name)), name
 
 
+# -- searching ---------------------------------------------------------------------------------
+
+
+def test_what_was_appended_is_found_and_counted(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with AsyncSessionStore.open(tmp_path / "s.db") as store:
+            a, b = await store.create("a"), await store.create("b")
+            await a.append("user", "a needle in a haystack")
+            await b.append("user", "another needle")
+            found = await store.search("needle", session=a)
+            assert [(hit.session_id, hit.seq) for hit in found.hits] == [("a", 1)]
+            assert len((await store.search("needle")).hits) == 2
+            assert sum(one.messages for one in await store.stats("session")) == 2
+
+    asyncio.run(body())
+
+
 # -- the whole surface ---------------------------------------------------------------------------
 
 

@@ -23,8 +23,10 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
+from eventstore.store.searching import SECONDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
+from eventstore.store.statistics import Stats
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
@@ -217,6 +219,50 @@ class AsyncSessionStore:
                 offset=offset,
             )
         )
+
+    async def search(
+        self,
+        query: str,
+        *,
+        session: AsyncSession | None = None,
+        lineage: AsyncSession | None = None,
+        source: str | None = None,
+        role: str | None = None,
+        kind: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        active: bool | None = None,
+        newest: bool = False,
+        limit: int = 20,
+        offset: int = 0,
+        neighbours: int = 0,
+        seconds: float | None = SECONDS,
+    ) -> SearchResult:
+        """Messages that match what a person typed; see `SessionStore.search`."""
+        within = None if session is None else session.wrapped
+        family = None if lineage is None else lineage.wrapped
+        return await self.threads.read(
+            lambda: self.wrapped.search(
+                query,
+                session=within,
+                lineage=family,
+                source=source,
+                role=role,
+                kind=kind,
+                since=since,
+                until=until,
+                active=active,
+                newest=newest,
+                limit=limit,
+                offset=offset,
+                neighbours=neighbours,
+                seconds=seconds,
+            )
+        )
+
+    async def stats(self, by: str = "session", *, since: int | None = None) -> list[Stats]:
+        """Messages, model calls, tokens and cost; see `SessionStore.stats`."""
+        return await self.threads.read(lambda: self.wrapped.stats(by, since=since))
 
     # -- commands on several sessions --------------------------------------------------------
 
