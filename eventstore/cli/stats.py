@@ -48,7 +48,7 @@ def stats(settings: Settings, by: str, since: int | None, limit: int | None) -> 
     elif settings.format is Format.JSONL:
         write_json_lines(map(stats_shape, found))
     elif found:
-        rows = [_row(one) for one in found]
+        rows = [_row(one, by) for one in found]
         lines = table(
             (by.upper(), *_COLUMNS), rows,
             right=range(1, len(_COLUMNS) + 1), flexible=0, width=terminal_width(),
@@ -58,7 +58,7 @@ def stats(settings: Settings, by: str, since: int | None, limit: int | None) -> 
         nothing(f"nothing to count in {settings.path}")
 
 
-def _row(one: Stats) -> tuple[str, ...]:
+def _row(one: Stats, by: str) -> tuple[str, ...]:
     costs = " + ".join(
         f"{cost / 1e9:.4f}" + (f" {currency}" if currency else "")
         for currency, cost in one.costs.items()
@@ -66,7 +66,7 @@ def _row(one: Stats) -> tuple[str, ...]:
     return (
         on_one_line(one.name or "-"),
         f"{one.sessions:,}",
-        f"{one.messages:,}",
+        "-" if by == "model" else f"{one.messages:,}",
         f"{one.calls:,}",
         f"{one.input + one.cache_read + one.cache_write:,}",
         f"{one.cache_read:,}",
