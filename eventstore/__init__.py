@@ -28,7 +28,15 @@ if TYPE_CHECKING:
         UsageRecorded,
     )
     from eventstore.log.engine import Durability
-    from eventstore.log.port import ANY, EXISTS, NO_STREAM, Actor, Recorded, exactly
+    from eventstore.log.port import (
+        ANY,
+        EXISTS,
+        NO_STREAM,
+        Actor,
+        Recorded,
+        exactly,
+        unchanged_since,
+    )
     from eventstore.session.commands import Message
     from eventstore.store.session import Session
     from eventstore.store.session_store import SessionStore
@@ -52,6 +60,7 @@ _HOMES = {
     "EXISTS": "eventstore.log.port",
     "NO_STREAM": "eventstore.log.port",
     "exactly": "eventstore.log.port",
+    "unchanged_since": "eventstore.log.port",
 }
 
 __version__ = "0.1.0"
@@ -75,6 +84,7 @@ __all__ = [
     "UsageRecorded",
     "cancelled_append",
     "exactly",
+    "unchanged_since",
 ]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from engine_support import clean
 
-from eventstore import CustomEvent, Message, SessionStore, UsageRecorded, errors
+from eventstore import CustomEvent, Message, SessionStore, UsageRecorded, errors, exactly
+from eventstore.log.port import unchanged_since
 from eventstore.session import commands as do
 from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState
@@ -205,3 +206,29 @@ def test_a_retried_creation_gives_the_same_session(store: SessionStore) -> None:
         store.create("b", key="other")
     with pytest.raises(errors.SessionExistsError):
         store.create("b", key="c", metadata={"another": 1})
+
+
+def test_unchanged_since_is_broken_by_events_that_commute_too() -> None:
+    with SessionStore.open(":memory:") as store:
+        a, b = store.create("a"), store.create("b")
+        version = a.version
+        a.set_title("Title")
+        batch = [
+            (b, do.SetTitle(title="B")),
+            (a, do.Append(messages=(Message(role="user", content="x"),))),
+        ]
+        with pytest.raises(errors.VersionConflictError):
+            store.execute(batch, {a: unchanged_since(version)})
+        assert b.title() is None
+        store.execute(batch, {a: exactly(version), b: unchanged_since(b.version)})
+        assert (b.title(), a.messages()[0].text) == ("B", "x")
+
+
+def test_an_expectation_holds_before_the_first_event_even_after_commands_without_any() -> None:
+    with SessionStore.open(":memory:") as store:
+        a = store.create("a")
+        idle = do.Reopen()
+        say = do.Append(messages=(Message(role="user", content="x"),))
+        with pytest.raises(errors.VersionConflictError):
+            store.execute([(a, idle), (a, say)], unchanged_since(99))
+        assert a.messages() == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from import_samples import SAMPLES, assistant, everything, import_one, record, records, user, write
 
 from eventstore import SessionStore
+from eventstore.errors import ImportFailedError
 from eventstore.importers import import_paths, intake, stored_records
 
 MAIN = SAMPLES / "5e551011-0000-4000-8000-000000000001.jsonl"
@@ -156,10 +157,10 @@ def test_an_interrupted_import_is_completed_by_the_next(
     monkeypatch.setattr(intake, "COMMANDS_MAX", 3)
     execute, left = store.execute, iter([True, True, False])
 
-    def failing(batch: Any) -> Any:
+    def failing(*arguments: Any) -> Any:
         if not next(left):
             raise KeyboardInterrupt
-        return execute(batch)
+        return execute(*arguments)
 
     monkeypatch.setattr(store, "execute", failing)
     with pytest.raises(KeyboardInterrupt):
@@ -170,6 +171,44 @@ def test_an_interrupted_import_is_completed_by_the_next(
     with SessionStore.open(":memory:") as whole:
         import_one(whole, path)
         assert everything(store) == everything(whole)
+
+
+def test_two_imports_of_a_file_at_once_store_each_record_once(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever the other import comes between, one of the two gives up and nothing is doubled."""
+    path = write(tmp_path / "a.jsonl", *LINES)
+    monkeypatch.setattr(intake, "COMMANDS_MAX", 2)
+    execute, others = store.execute, iter([1, 2, 3])
+
+    def overtaken(*arguments: Any) -> Any:
+        if next(others) == 2:
+            monkeypatch.setattr(store, "execute", execute)
+            import_one(store, path)
+        return execute(*arguments)
+
+    monkeypatch.setattr(store, "execute", overtaken)
+    with pytest.raises(ImportFailedError, match="import the file again"):
+        import_one(store, path)
+    assert records(store, "s") == LINES
+    assert import_one(store, path).appended == 0
+
+
+def test_a_session_that_another_import_began_meanwhile_is_not_begun_twice(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.jsonl", *LINES)
+    create = store.create
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(store, "create", create)
+        import_one(store, path)
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(store, "create", overtaken)
+    with pytest.raises(ImportFailedError, match="import the file again"):
+        import_one(store, path)
+    assert records(store, "s") == LINES
 
 
 def test_what_others_wrote_into_the_session_is_no_record(

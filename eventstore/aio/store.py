@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import TracebackType
@@ -267,16 +267,24 @@ class AsyncSessionStore:
     # -- commands on several sessions --------------------------------------------------------
 
     async def execute(
-        self, batch: Sequence[tuple[AsyncSession, Command]], expected: Expected = ANY
+        self,
+        batch: Sequence[tuple[AsyncSession, Command]],
+        expected: Expected | Mapping[AsyncSession, Expected] = ANY,
     ) -> list[list[Recorded]]:
         """Run commands (see `eventstore.session.commands`) as one atomic transaction.
 
-        Either all are stored or none; the result holds each command's events. `expected` is
-        checked for each session before its first command. Raises the first command's error.
+        Either all are stored or none; the result holds each command's events. `expected`, one
+        for all sessions or one for each, is checked before a session's first event. Raises the
+        first command's error.
         """
         pairs = [(session.wrapped, command) for session, command in batch]
+        each = (
+            expected
+            if isinstance(expected, Expected)
+            else {session.wrapped: one for session, one in expected.items()}
+        )
         return await self.threads.transact(
-            lambda transaction: StoreWithin(self.wrapped, transaction).execute(pairs, expected)
+            lambda transaction: StoreWithin(self.wrapped, transaction).execute(pairs, each)
         )
 
     # -- the log ---------------------------------------------------------------------------

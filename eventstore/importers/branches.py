@@ -30,7 +30,9 @@ class Branch:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self._records: Iterator[StoredRecord] = records_of(session)
+        #: What is compared; an append that follows expects the session at this version.
+        self.version = session.version
+        self._records: Iterator[StoredRecord] = records_of(session, self.version)
         self._next: StoredRecord | None = next(self._records, None)
 
     def _advance(self) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from eventstore.errors import ImportFailedError, SessionExistsError, VersionConflictError
 from eventstore.events.catalogue import Kind
 from eventstore.importers.attaching import FoldAll, attach
 from eventstore.importers.branches import Branch, branches_of, fork_number, next_fork_id
 from eventstore.importers.lines import Line
 from eventstore.importers.reports import FileReport, Problem
+from eventstore.log.port import unchanged_since
 from eventstore.session.commands import Append, ChangeModel, Command, Compact
 from eventstore.session.state import Status
 from eventstore.store.session import Session
@@ -37,6 +39,7 @@ class Intake:
         self._lanes: dict[str, _Lane] = {}
         self._pending: list[tuple[Session, Command]] = []
         self._bytes = 0
+        self._versions: dict[Session, int] = {}
 
     def put(
         self,
@@ -79,9 +82,29 @@ class Intake:
     def flush(self) -> None:
         """Store what is pending, as one transaction."""
         if self._pending:
-            self.store.execute(self._pending)
+            self._store_pending()
         self._pending.clear()
         self._bytes = 0
+
+    def _store_pending(self) -> None:
+        """Append to sessions that nobody else appended to since they were compared."""
+        expected = {
+            session: unchanged_since(self._versions[session]) for session, _ in self._pending
+        }
+        try:
+            results = self.store.execute(self._pending, expected)
+        except VersionConflictError as error:
+            raise ImportFailedError(
+                f"{self.report.path}: somebody else wrote to session {error.session!r} while it "
+                "was imported; import the file again, which adds what is missing"
+            ) from error
+        for (session, _), recorded in zip(self._pending, results, strict=True):
+            if recorded:
+                self._versions[session] = recorded[-1].version
+
+    def opened(self, session: Session, version: int) -> None:
+        """A session takes records from here on; what was compared ended at this version."""
+        self._versions[session] = version
 
     def finish(self) -> None:
         """Store the rest, and make sessions that came before their parent its children."""
@@ -152,13 +175,14 @@ class _Lane:
 
     def _begin(self, line: Line, occurred_at: int | None) -> None:
         """Open the session that takes the rest of the file's records."""
-        if not self._branches:
-            session = self._create(self.session_id, occurred_at)
-        elif self._branches[0].exhausted:
-            session = self._branches[0].session
+        if self._branches and self._branches[0].exhausted:
+            session, version = self._branches[0].session, self._branches[0].version
         else:
-            session = self._fork(occurred_at)
+            begin = self._fork if self._branches else self._create_first
+            session = begin(occurred_at)
+            version = 1  # that of the event it was begun with
         self._branches = []
+        self.intake.opened(session, version)
         state = session.state()
         if state.status is Status.CLOSED:
             self._refused = True
@@ -167,6 +191,15 @@ class _Lane:
             return
         self.model = state.model
         self._session = session
+
+    def _create_first(self, occurred_at: int | None) -> Session:
+        try:
+            return self._create(self.session_id, occurred_at)
+        except SessionExistsError as error:
+            raise ImportFailedError(
+                f"{self.intake.report.path}: somebody else began session {self.session_id!r} while "
+                "it was imported; import the file again, which adds what is missing"
+            ) from error
 
     def _create(self, session_id: str, occurred_at: int | None) -> Session:
         store = self.intake.store

@@ -45,14 +45,15 @@ class StoredRecord(Struct, frozen=True):
     torn: bool
 
 
-def records_of(session: Session) -> Iterator[StoredRecord]:
+def records_of(session: Session, upto: int | None = None) -> Iterator[StoredRecord]:
     """Every source record of a session, those of the sessions it was forked from first.
 
+    Of the session itself those up to a version, if one is given.
     Raises `EventFormatError`, naming session and version, for a record that cannot be given back.
     """
-    for part, upto in lineage(session):
-        after = 0
-        while page := _page(part, after, upto):
+    for part, end in lineage(session):
+        after, last = 0, upto if part is session else end
+        while page := _page(part, after, last):
             for recorded in page:
                 found = _record(part, recorded)
                 if found is not None:

@@ -31,14 +31,21 @@ class Actor(IntEnum):
 class Expected(NamedTuple):
     """What a writer expects of a session's version; use the constants or `exactly`.
 
-    *Exactly n* holds when no event that does not commute is later than n.
+    *Exactly n* holds when no event that does not commute is later than n, *unchanged since n* when
+    no event at all is.
     """
 
     kind: str
     version: int = 0
 
     def __str__(self) -> str:
-        return f"version {self.version}" if self.kind == "exactly" else self.kind
+        match self.kind:
+            case "exactly":
+                return f"version {self.version}"
+            case "unchanged since":
+                return f"nothing after version {self.version}"
+            case _:
+                return self.kind
 
 
 ANY = Expected("any version")
@@ -49,6 +56,11 @@ EXISTS = Expected("an existing session")
 def exactly(version: int) -> Expected:
     """Expect the session at this version, later events that commute aside."""
     return Expected("exactly", version)
+
+
+def unchanged_since(version: int) -> Expected:
+    """Expect that nothing at all was appended to the session after this version."""
+    return Expected("unchanged since", version)
 
 
 class NewEvent(NamedTuple):

@@ -192,6 +192,8 @@ class SqliteTransaction:
                     expected.version == head.version
                     or self._solid_version(head) <= expected.version
                 )
+            case "unchanged since":
+                met = expected.version == head.version
             case _:
                 met = True
         if not met:

@@ -6,7 +6,7 @@ state is remembered beside the log and goes away with the transaction when that 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -163,19 +163,30 @@ def _exists(session_id: str) -> SessionExistsError:
 
 
 def execute(
-    log: SqliteLog, batch: Sequence[tuple[int, Command]], expected: Expected = ANY
+    log: SqliteLog,
+    batch: Sequence[tuple[int, Command]],
+    expected: Expected | Mapping[int, Expected] = ANY,
 ) -> list[list[Recorded]]:
-    """Run commands on streams as one atomic transaction; `expected` holds for the first of each.
+    """Run commands on streams as one atomic transaction.
 
-    Raises the first command's error; nothing of the batch is stored then.
+    `expected`, one for all streams or one for each, holds before a stream's first event. Raises
+    the first command's error; nothing of the batch is stored then.
     """
 
     def work(transaction: SqliteTransaction) -> list[list[Recorded]]:
-        seen: set[int] = set()
+        changed: set[int] = set()
         results = []
         for stream, command in batch:
-            results.append(run(transaction, stream, command, ANY if stream in seen else expected))
-            seen.add(stream)
+            if stream in changed:
+                wanted = ANY
+            elif isinstance(expected, Expected):
+                wanted = expected
+            else:
+                wanted = expected.get(stream, ANY)
+            recorded = run(transaction, stream, command, wanted)
+            if recorded:
+                changed.add(stream)
+            results.append(recorded)
         return results
 
     return log.transact(work)

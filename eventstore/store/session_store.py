@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -308,12 +308,15 @@ class SessionStore:
     # -- commands on several sessions --------------------------------------------------------
 
     def execute(
-        self, batch: Sequence[tuple[Session, Command]], expected: Expected = ANY
+        self,
+        batch: Sequence[tuple[Session, Command]],
+        expected: Expected | Mapping[Session, Expected] = ANY,
     ) -> list[list[Recorded]]:
         """Run commands (see `eventstore.session.commands`) as one atomic transaction.
 
-        Either all are stored or none; the result holds each command's events. `expected` is
-        checked for each session before its first command. Raises the first command's error.
+        Either all are stored or none; the result holds each command's events. `expected`, one
+        for all sessions or one for each, is checked before a session's first event. Raises the
+        first command's error.
         """
         pairs = []
         for session, command in batch:
@@ -323,7 +326,10 @@ class SessionStore:
                     "which look at other sessions too"
                 )
             pairs.append((self.require_own(session).stream, command))
-        return executor.execute(self.log, pairs, expected)
+        if isinstance(expected, Expected):
+            return executor.execute(self.log, pairs, expected)
+        each = {self.require_own(session).stream: one for session, one in expected.items()}
+        return executor.execute(self.log, pairs, each)
 
     # -- the log ---------------------------------------------------------------------------
 
