@@ -95,8 +95,8 @@ class Intake:
             results = self.store.execute(self._pending, expected)
         except VersionConflictError as error:
             raise ImportFailedError(
-                f"{self.report.path}: somebody else wrote to session {error.session!r} while it "
-                "was imported; import the file again, which adds what is missing"
+                f"somebody else wrote to session {error.session!r} while {self.report.path} was "
+                "imported; import the file again, which adds what is missing"
             ) from error
         for (session, _), recorded in zip(self._pending, results, strict=True):
             if recorded:
@@ -197,8 +197,8 @@ class _Lane:
             return self._create(self.session_id, occurred_at)
         except SessionExistsError as error:
             raise ImportFailedError(
-                f"{self.intake.report.path}: somebody else began session {self.session_id!r} while "
-                "it was imported; import the file again, which adds what is missing"
+                f"somebody else began session {self.session_id!r} while {self.intake.report.path} "
+                "was imported; import the file again, which adds what is missing"
             ) from error
 
     def _create(self, session_id: str, occurred_at: int | None) -> Session:
