@@ -513,3 +513,13 @@ a.append("user", "from the parent")
 assert store.verify() == []
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_pipe_or_device_is_refused_without_waiting_for_it(tmp_path: Path, readonly: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path(os.devnull)):
+        with pytest.raises(errors.NotAStoreError, match="ordinary file"):
+            SessionStore.open(path, readonly=readonly)

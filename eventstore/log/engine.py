@@ -186,6 +186,9 @@ def check_path(path: Path, *, create: bool) -> None:
         raise NotAStoreError(f"{path} is a directory; give the path of a file in it")
     if not path.exists() and not create:
         raise StoreMissingError(f"there is no store at {path}")
+    if path.exists() and not path.is_file():
+        # SQLite would wait for ever for the other end of a pipe.
+        raise NotAStoreError(f"{path} is a device or a pipe; a store is an ordinary file")
     if path.exists() and path.stat().st_size == 1:
         # SQLite takes a file of one byte for an empty one and would overwrite it.
         raise NotAStoreError(f"{path} is not a SQLite database")
