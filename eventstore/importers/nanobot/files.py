@@ -44,22 +44,21 @@ class SessionFile(Struct):
         key = self._told("key")
         return key if type(key) is str and key else None
 
-    def _told(self, name: str) -> Any:
+    def _told(self, name: str, otherwise: Any = None) -> Any:
         value = None if self.metadata is None else self.metadata.value
-        return None if value is None else value.get(name)
+        return otherwise if value is None else value.get(name, otherwise)
 
     def wanted(self) -> Wanted:
         """The session as the file has it."""
         told = self._told("last_archived")
         if type(told) is not int:
             told = self._told("last_consolidated")
-        metadata = self._told("metadata")
         state = self.provider_state
         return Wanted(
             messages=[line.value for line in self.messages if line.value is not None],
             created_at=_text(self._told("created_at")),
             updated_at=_text(self._told("updated_at")),
-            metadata={} if metadata is None else metadata,
+            metadata=self._told("metadata", {}),
             last_consolidated=0 if told is None else told,
             extra=_provider_state(None if state is None else state.value),
             decoded=True,
