@@ -51,7 +51,13 @@ def _original() -> Make | None:
             return None
     except metadata.PackageNotFoundError:
         return None
-    make: Make = import_module("nanobot.session.manager").SessionManager
+    manager = import_module("nanobot.session.manager").SessionManager
+
+    def make(workspace: Path) -> Any:
+        made = manager(workspace)
+        made.legacy_sessions_dir = workspace / "none"  # not the files in one's home
+        return made
+
     return make
 
 

@@ -1,8 +1,9 @@
 """Finding what changed in a list of messages since it was stored.
 
-`Kept` holds private copies of the stored messages; texts are shared, so comparing is a matter of
-pointers as long as nothing changed. Python calls 1, 1.0 and True equal and JSON does not, so
-messages that hold anything but texts are looked at a second time.
+`Kept` holds private copies of the stored messages. Texts are shared with the messages compared, so
+that as long as nothing changed, comparing is looking at pointers, and Python does it without
+running code of ours. Python calls 1, 1.0 and True equal and JSON does not: in the copies, numbers
+are wrapped in what tells them apart.
 """
 
 from __future__ import annotations
@@ -11,6 +12,25 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+
+class _Number:
+    """A number or truth value that is equal to the like of its own type only."""
+
+    __slots__ = ("value",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        value = self.value
+        # 0.0 and -0.0 are equal, and are spelled differently.
+        return type(other) is type(value) and other == value and (
+            bool(value) or repr(other) == repr(value)
+        )  # fmt: skip
+
+
+_NUMBERS = frozenset({int, float, bool})
 _TEXT = {str}
 
 
@@ -19,7 +39,7 @@ class Kept:
 
     def __init__(self, entries: list[Entry]) -> None:
         self._entries: list[Entry] = []
-        self._mixed: list[int] = []
+        self._nested: list[int] = []
         self.replace(0, entries)
 
     def __len__(self) -> int:
@@ -28,18 +48,19 @@ class Kept:
     def replace(self, start: int, entries: list[Entry]) -> None:
         """Forget the messages from `start` on and keep these in their place."""
         del self._entries[start:]
-        self._mixed = [index for index in self._mixed if index < start]
+        while self._nested and self._nested[-1] >= start:
+            self._nested.pop()
         for index, entry in enumerate(entries, start):
             if set(map(type, entry.values())) <= _TEXT:
                 self._entries.append(dict(entry))
             else:
-                self._entries.append(copy(entry))
-                self._mixed.append(index)
+                self._entries.append(_wrapped(entry))
+                self._nested.append(index)
 
     def copies(self) -> list[Entry]:
         """The messages, for somebody who may change them."""
         copies = [entry.copy() for entry in self._entries]
-        for index in self._mixed:
+        for index in self._nested:
             copies[index] = copy(self._entries[index])
         return copies
 
@@ -48,14 +69,25 @@ class Kept:
         size = min(len(self._entries), len(entries))
         ours = self._entries if size == len(self._entries) else self._entries[:size]
         theirs = entries if size == len(entries) else entries[:size]
-        if ours != theirs:
-            size = next(i for i in range(size) if ours[i] != theirs[i])
-        for index in self._mixed:
-            if index >= size:
-                break
-            if not same(self._entries[index], entries[index]):
-                return index
-        return size
+        if ours == theirs:
+            return size
+        return next(i for i in range(size) if ours[i] != theirs[i])
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal and their numbers of the same types."""
+    return bool(_wrapped(one) == other)
+
+
+def _wrapped(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: item if type(item) is str else _wrapped(item) for key, item in value.items()}
+    if kind is list:
+        return [_wrapped(item) for item in value]
+    if kind is tuple:
+        return tuple([_wrapped(item) for item in value])
+    return _Number(value) if kind in _NUMBERS else value
 
 
 def copy(value: Any) -> Any:
@@ -67,20 +99,4 @@ def copy(value: Any) -> Any:
         return [copy(item) for item in value]
     if kind is tuple:
         return tuple([copy(item) for item in value])
-    return value
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and of the same types throughout."""
-    kind = type(one)
-    if kind is not type(other):
-        return False
-    if kind is dict:
-        return len(one) == len(other) and all(
-            key in other and same(item, other[key]) for key, item in one.items()
-        )
-    if kind is list or kind is tuple:
-        return len(one) == len(other) and all(map(same, one, other))
-    if kind is float:
-        return repr(one) == repr(other)
-    return bool(one == other)
+    return value.value if kind is _Number else value

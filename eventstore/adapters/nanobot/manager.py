@@ -42,6 +42,8 @@ class SessionManager:
         self.store = SessionStore.open(self.sessions_dir / STORE_NAME, durability=durability)
         self._storage = Storage(self.store)
         self._cache: dict[str, Session] = {}
+        #: Keys and files that need not be looked for, or at, again.
+        self._asked_for: set[str] = set()
         self._adopted: set[str] = set()
 
     def close(self) -> None:
@@ -115,11 +117,14 @@ class SessionManager:
 
     def _adopt(self, key: str) -> None:
         """Import the file that nanobot left of a key, unless the store has that key."""
+        if key in self._asked_for:
+            return
         path = self._get_session_path(key)
         if path.name not in self._adopted and not self._storage.exists(key) and path.is_file():
             named = key_in(path)
             if named is None or named == key:
                 self._import(path, key)
+        self._asked_for.add(key)
 
     def _adopt_all(self) -> None:
         for path in self.sessions_dir.glob("*.jsonl"):

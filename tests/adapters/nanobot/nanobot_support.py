@@ -34,8 +34,10 @@ needs_new = pytest.mark.skipif(
 
 
 def original(workspace: Path) -> Any:
-    """A session manager of the original package."""
-    return import_module("nanobot.session.manager").SessionManager(workspace)
+    """A session manager of the original package, which leaves the files in one's home alone."""
+    manager = import_module("nanobot.session.manager").SessionManager(workspace)
+    manager.legacy_sessions_dir = workspace / "none"
+    return manager
 
 
 def ours(workspace: Path, **options: Any) -> SessionManager:

@@ -145,7 +145,10 @@ def nanobot(module: str) -> Any:
 def managed(folder: Path, store: Any = None) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.parent / f"{folder.name}-root"
-    return nanobot("session.manager").SessionManager(folder, store=store, sessions_root=root)
+    manager = nanobot("session.manager").SessionManager(folder, store=store, sessions_root=root)
+    # It deletes sessions there as well; one's own stay out of the tests.
+    manager._jsonl_store.legacy_sessions_dir = folder / "none"
+    return manager
 
 
 @needs_new
