@@ -49,7 +49,7 @@ def message_of(entry: Entry, saved: str | None, otherwise: int | None) -> Messag
     marks: dict[str, Any] = {} if saved is None else {SAVED: saved}
     at = microseconds(entry.get("timestamp")) or otherwise
     role = rest.pop("role", None)
-    if type(role) is not str or not ROLE.fullmatch(role) or role == _NO_ROLE:
+    if type(role) is not str or not ROLE.fullmatch(role):
         return Message(role=_NO_ROLE, metadata={_WHOLE: entry, **marks}, occurred_at=at)
     taken = {key: rest.pop(key) for key, fits in _FITS.items() if key in rest and fits(rest[key])}
     marks[_FIELDS] = rest
