@@ -28,6 +28,8 @@ class NanobotStore:
         """Open the store at `path`, creating it if there is none. Raises a `StoreError`."""
         self.store = SessionStore.open(path)
         self._storage = Storage(self.store)
+        #: Titles by session id, with the versions at which they were read.
+        self._titles: dict[str, tuple[int, str]] = {}
 
     def close(self) -> None:
         """Close the store."""
@@ -72,27 +74,12 @@ class NanobotStore:
     def read(self, key: str) -> dict[str, Any] | None:
         """What is stored under a key, times as texts, without the provider's state."""
         found = self._storage.load(key)
-        if found is None:
-            return None
-        return {
-            "key": key,
-            "created_at": found.header.get("created_at"),
-            "updated_at": found.updated_at,
-            "metadata": _metadata(found),
-            "messages": found.kept.copies(),
-        }
+        return None if found is None else {**_told(key, found), "messages": found.kept.copies()}
 
     def read_metadata(self, key: str) -> dict[str, Any] | None:
         """The same without the messages."""
-        found = self._storage.header(key)
-        if found is None:
-            return None
-        return {
-            "key": key,
-            "created_at": found.created_at,
-            "updated_at": found.updated_at,
-            "metadata": found.metadata if type(found.metadata) is dict else {},
-        }
+        found = self._storage.load(key)
+        return None if found is None else _told(key, found)
 
     def update_metadata(self, key: str, updates: dict[str, Any], *, fsync: bool = False) -> bool:
         """Set some fields of a session's metadata, nothing else; whether there is a session."""
@@ -103,21 +90,38 @@ class NanobotStore:
         infos = {info.session_id: info for info in self.store.sessions(source=SOURCE)}
         found = []
         for one in self._storage.listed():
-            info = infos.get(one.session.id)
+            info = infos.get(one.session_id)
             if info is None:
                 continue
-            title = one.metadata.get("title") if type(one.metadata) is dict else None
             found.append(
                 {
                     "key": one.key,
                     "created_at": one.created_at or local_text(info.created_at),
                     "updated_at": one.updated_at or local_text(info.updated_at),
-                    "title": title if type(title) is str else "",
+                    "title": self._title(one.session_id, info.version),
                     "preview": info.preview or "",
                     "path": self.store.path,
                 }
             )
         return sorted(found, key=lambda one: str(one["updated_at"]), reverse=True)
+
+    def _title(self, session_id: str, version: int) -> str:
+        known = self._titles.get(session_id)
+        if known is None or known[0] != version:
+            header = self.store.session(session_id).configuration() or {}
+            metadata = header.get("metadata")
+            title = metadata.get("title") if type(metadata) is dict else None
+            known = self._titles[session_id] = (version, title if type(title) is str else "")
+        return known[1]
+
+
+def _told(key: str, found: Picture) -> dict[str, Any]:
+    return {
+        "key": key,
+        "created_at": found.header.get("created_at"),
+        "updated_at": found.updated_at,
+        "metadata": _metadata(found),
+    }
 
 
 def _metadata(found: Picture) -> dict[str, Any]:

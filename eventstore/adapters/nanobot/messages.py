@@ -19,8 +19,11 @@ from eventstore.store.views import MessageView
 
 Entry = dict[str, Any]
 
-#: In the metadata of the last message of a save: the session's `updated_at` then.
-SAVED = "updated_at"
+#: ``created_at`` and ``updated_at`` of a session, as texts.
+Times = dict[str, str | None]
+
+#: In the metadata of the last message of a save: the session's times then.
+SAVED = "saved"
 
 _FIELDS, _WHOLE = "fields", "whole"
 #: The role of a message whose own is no role of the engine's.
@@ -40,10 +43,10 @@ def plain(value: Any) -> Any:
 _TEXT = {str}
 
 
-def message_of(entry: Entry, saved: str | None, otherwise: int | None) -> Message:
+def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Message:
     """The message for a plain dict; `otherwise` is when it was said if it does not tell.
 
-    `saved` is the session's `updated_at` when this is the last message of a save.
+    `saved` are the session's times when this is the last message of a save.
     """
     rest = dict(entry)
     marks: dict[str, Any] = {} if saved is None else {SAVED: saved}

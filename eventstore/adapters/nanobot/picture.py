@@ -2,8 +2,8 @@
 
 A session of nanobot's is stored as: its messages; a *consolidation* up to where
 `last_consolidated` points, so that what is active in the engine is what nanobot would send; and a
-configuration, the *header*, with created_at, updated_at and metadata. A save that changes no more
-than messages writes no header: the last message of it tells updated_at.
+configuration, the *header*, with created_at, updated_at and metadata. A save that only appends
+messages writes no header: the last of them tells the times. So the last event of every save does.
 
 A message that changed retracts itself and all that follow; one that is consolidated already clears
 the session, and all messages are appended again. Nothing is lost by either: what was retracted or
@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from eventstore.adapters.nanobot.comparing import Kept, same
-from eventstore.adapters.nanobot.messages import SAVED, Entry, entry_of, message_of, plain
+from eventstore.adapters.nanobot.messages import SAVED, Entry, Times, entry_of, message_of, plain
 from eventstore.adapters.nanobot.times import local_text, microseconds
 from eventstore.errors import StoreBusyError
 from eventstore.session.commands import (
@@ -32,6 +32,9 @@ from eventstore.session.commands import (
 from eventstore.session.state import SessionState, Status
 from eventstore.store.session import Session as Stored
 from eventstore.store.views import MessageView
+
+#: The time in a header that changes with every save.
+_UPDATED = "updated_at"
 
 #: How often a session that others keep writing to is read again before giving up.
 _TRIES = 100
@@ -59,6 +62,11 @@ class Wanted(Struct, frozen=True):
         if type(first) is not int:
             return 0
         return slice(first, None).indices(len(self.messages))[0]
+
+    @property
+    def times(self) -> Times:
+        """created_at and updated_at."""
+        return {"created_at": self.created_at, _UPDATED: self.updated_at}
 
     def header(self) -> dict[str, Any]:
         """The header but for updated_at."""
@@ -146,7 +154,7 @@ def _picture(
         seqs=[view.seq for view in live],
         kept=Kept([entry_of(view) for view in live]),
         consolidated=len(consolidated),
-        header={key: value for key, value in header.items() if key != SAVED},
+        header={key: value for key, value in header.items() if key != _UPDATED},
         updated_at=updated_at(state, header, views[-1] if views else None),
     )
 
@@ -154,9 +162,10 @@ def _picture(
 def updated_at(state: SessionState, header: dict[str, Any], last: MessageView | None) -> str | None:
     """When the session was updated: as its header or its last message says, the later of them."""
     if last is None or (state.configuration_position or 0) > last.position:
-        told: str | None = header.get(SAVED)
+        told: str | None = header.get(_UPDATED)
         return told
-    return (last.metadata or {}).get(SAVED) or local_text(last.at)
+    saved = (last.metadata or {}).get(SAVED)
+    return saved[_UPDATED] if saved is not None else local_text(last.at)
 
 
 def change(picture: Picture, wanted: Wanted) -> Change:
@@ -175,24 +184,27 @@ def change(picture: Picture, wanted: Wanted) -> Change:
             commands.append(Clear(occurred_at=at))
         else:
             commands.append(Retract(from_seq=picture.seqs[keep], occurred_at=at))
-    header = wanted.header()
-    new = wanted.messages[keep:]
-    told = not same(header, picture.header) or (not new and wanted.updated_at != picture.updated_at)
+    header, new = wanted.header(), wanted.messages[keep:]
+    told = (
+        wanted.start > consolidated
+        or not same(header, picture.header)
+        or (not new and wanted.updated_at != picture.updated_at)
+    )
     if new:
         new = new if wanted.decoded else [plain(entry) for entry in new]
-        saved = None if told else wanted.updated_at
+        saved = None if told else wanted.times
         commands.append(Append(messages=_messages(new, saved, at)))
     if wanted.start > consolidated:
         end = wanted.start - 1
         seq = picture.seqs[end] if end < keep else picture.next_seq + end - keep
         commands.append(Consolidate(to_seq=seq, occurred_at=at))
     if told:
-        configuration = {**header, SAVED: wanted.updated_at}
+        configuration = {**header, _UPDATED: wanted.updated_at}
         commands.append(ChangeConfiguration(configuration=configuration, occurred_at=at))
     return Change(commands, keep, wanted.start, header)
 
 
-def _messages(new: list[Entry], saved: str | None, at: int | None) -> tuple[Message, ...]:
+def _messages(new: list[Entry], saved: Times | None, at: int | None) -> tuple[Message, ...]:
     others = [message_of(entry, None, at) for entry in new[:-1]]
     return (*others, message_of(new[-1], saved, at))
 

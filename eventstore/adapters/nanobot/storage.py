@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from eventstore.adapters.nanobot import picture
 from eventstore.adapters.nanobot.keys import key_of, session_id_of
+from eventstore.adapters.nanobot.messages import SAVED, Times
 from eventstore.adapters.nanobot.picture import Change, Picture, Wanted
 from eventstore.adapters.nanobot.times import microseconds
 from eventstore.aio.within import StoreWithin
@@ -24,7 +25,14 @@ from eventstore.errors import (
     StoreBusyError,
     VersionConflictError,
 )
-from eventstore.log.port import unchanged_since
+from eventstore.events.catalogue import (
+    ConfigurationChanged,
+    ConfigurationContent,
+    MessageAppended,
+    MessageContent,
+    SessionClosed,
+)
+from eventstore.log.port import StreamHead, unchanged_since
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
@@ -48,10 +56,9 @@ class Listed(NamedTuple):
     """A session as a list shows it; times are as they were saved."""
 
     key: str
+    session_id: str
     created_at: str | None
     updated_at: str | None
-    metadata: Any
-    session: Session
 
 
 class Storage:
@@ -169,27 +176,52 @@ class Storage:
             except SessionClosedError:
                 return False
 
-    def header(self, key: str) -> Listed | None:
-        """What a list shows of a session, None if there is none."""
-        session = self.store.get(session_id_of(key))
-        return None if session is None else _listed(session)
-
     # -- listing ---------------------------------------------------------------------------
 
     def listed(self) -> list[Listed]:
         """All sessions of nanobot's, in no order; only what changed since the last time is read."""
         with self._lock:
-            head = self.store.head.position
+            log, position = self.store.log, self.store.head.position
             if self._seen == 0:
-                changed = self.store.sessions_with_prefix("")
+                changed = log.streams_with_prefix("")
             else:
-                events = self.store.events(after=self._seen, upto=head, content=False)
+                events = log.read_all(after=self._seen, upto=position)
                 streams = {recorded.stream for recorded in events}
-                changed = [self.store.session_of(stream) for stream in streams]
-            for session in changed:
-                self._listed[session.stream] = _listed(session)
-            self._seen = head
+                changed = [head for one in streams if (head := log.stream_by_id(one)) is not None]
+            for head in changed:
+                self._listed[head.id] = self._entry(head)
+            self._seen = position
             return [one for one in self._listed.values() if one is not None]
+
+    def _entry(self, head: StreamHead) -> Listed | None:
+        """A session's entry, from its last event if that is a save's."""
+        [last] = self.store.log.read_stream(
+            head.id, after=head.version - 1, upto=head.version, content=True
+        )
+        times: Times | None = None
+        match last.event:
+            case SessionClosed():
+                return None
+            case MessageAppended(content=MessageContent(metadata=dict(metadata))):
+                times = metadata.get(SAVED)
+            case ConfigurationChanged(content=ConfigurationContent(configuration=header)):
+                times = header
+        if times is None:
+            times = self._times(self.store.session_of(head.id))
+        if times is None or head.session_id.startswith("erased:"):
+            return None
+        created_at, updated_at = times.get("created_at"), times.get("updated_at")
+        return Listed(key_of(head.session_id), head.session_id, created_at, updated_at)
+
+    def _times(self, session: Session) -> Times | None:
+        """The times of a session to which others appended, None for one that is not nanobot's."""
+        state = session.state()
+        if state.status is Status.CLOSED or state.source != SOURCE:
+            return None
+        header = session.configuration() or {}
+        last = session.message(state.next_seq - 1) if state.next_seq > 1 else None
+        updated_at = picture.updated_at(state, header, last)
+        return {"created_at": header.get("created_at"), "updated_at": updated_at}
 
 
 def _busy(key: str) -> StoreBusyError:
@@ -202,18 +234,3 @@ def _execute(store: SessionStore, known: Picture, commands: list[Command]) -> in
     batch = [(session, command) for command in commands]
     results = store.execute(batch, unchanged_since(known.version))
     return max((one[-1].version for one in results if one), default=known.version)
-
-
-def _listed(session: Session) -> Listed | None:
-    state = session.state()
-    if state.status is Status.CLOSED or state.source != SOURCE or session.id.startswith("erased:"):
-        return None
-    header = session.configuration() or {}
-    last = session.message(state.next_seq - 1) if state.next_seq > 1 else None
-    return Listed(
-        key_of(session.id),
-        header.get("created_at"),
-        picture.updated_at(state, header, last),
-        header.get("metadata"),
-        session,
-    )

@@ -154,17 +154,19 @@ class _Completing:
     def __call__(self, change: Change) -> list[Command]:
         lines = self.file.messages[change.keep :]
         damaged = [line for line in self.file.damaged if line.data not in self._stored]
-        commands = [
-            replace(command, messages=_with_records(command, lines))
-            if isinstance(command, Append)
-            else command
-            for command in change.commands
-        ]
-        commands.extend(_kept(line) for line in damaged)
-        told = [one for one in (self.file.metadata, self.file.provider_state) if one and commands]
-        commands.extend(_kept(line) for line in told)
+        changed = bool(change.commands or damaged)
+        told = [one for one in (self.file.metadata, self.file.provider_state) if one and changed]
         self.report.appended = len(lines) + len(damaged) + len(told)
-        return commands
+        # The last event is the save's own: it tells the session's times.
+        return [
+            *(_kept(line) for line in (*told, *damaged)),
+            *(
+                replace(command, messages=_with_records(command, lines))
+                if isinstance(command, Append)
+                else command
+                for command in change.commands
+            ),
+        ]
 
 
 def _with_records(command: Append, lines: list[Line]) -> tuple[Message, ...]:
