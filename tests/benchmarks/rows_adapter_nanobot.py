@@ -34,11 +34,11 @@ def measure(context: Context) -> Iterator[Row]:
         makers["nanobot-ai"] = theirs
     with ExitStack() as stack:
         workspaces = {name: _filled(context, stack, name, make) for name, make in makers.items()}
-        yield from _saves(context, workspaces)
+        yield from _saves(context, workspaces, "normal")
         yield from _loads(context, workspaces, makers)
-        yield from _lists(context, workspaces)
-        full = {f"{OURS}, full": _filled(context, stack, "full", _ours("full"))}
-        yield from _saves(context, full)
+        yield from _lists(context, workspaces, makers)
+        full = {OURS: _filled(context, stack, "full", _ours("full"))}
+        yield from _saves(context, full, "full")
 
 
 def _ours(durability: str) -> Make:
@@ -79,7 +79,7 @@ def _say(manager: Any, key: str, texts: list[str]) -> None:
     manager.save(session)
 
 
-def _saves(context: Context, managers: dict[str, Any]) -> Iterator[Row]:
+def _saves(context: Context, managers: dict[str, Any], durability: str) -> Iterator[Row]:
     count = max(2, context.scale.appends // 4)
 
     def rate(manager: Any) -> Callable[[int], float]:
@@ -98,7 +98,8 @@ def _saves(context: Context, managers: dict[str, Any]) -> Iterator[Row]:
         return act
 
     measured = in_turns({name: rate(one) for name, one in managers.items()}, context.scale.rounds)
-    yield from results(f"nanobot: add a message and save, session of {HISTORY}", "1/s", measured)
+    label = f"nanobot: add a message and save, session of {HISTORY}, {durability}"
+    yield from results(label, "1/s", measured)
 
 
 def _loads(context: Context, managers: dict[str, Any], makers: dict[str, Make]) -> Iterator[Row]:
@@ -132,15 +133,27 @@ def _loads(context: Context, managers: dict[str, Any], makers: dict[str, Make]) 
         yield from results(f"nanobot: {label}, session of {HISTORY}", "ms", measured)
 
 
-def _lists(context: Context, managers: dict[str, Any]) -> Iterator[Row]:
-    def act(manager: Any) -> Callable[[int], float]:
-        def listing(number: int) -> float:
+def _lists(context: Context, managers: dict[str, Any], makers: dict[str, Make]) -> Iterator[Row]:
+    def first(name: str) -> Callable[[int], float]:
+        def act(_: int) -> float:
+            fresh = makers[name](managers[name].workspace)
+            took = seconds(fresh.list_sessions)
+            getattr(fresh, "close", lambda: None)()
+            return took * 1000
+
+        return act
+
+    def after_a_save(name: str) -> Callable[[int], float]:
+        manager = managers[name]
+
+        def act(number: int) -> float:
             session = manager.get_or_create(f"short:{number % SESSIONS}")
             session.add_message("user", "and now?")
             manager.save(session)
             return seconds(manager.list_sessions) * 1000
 
-        return listing
+        return act
 
-    measured = in_turns({name: act(one) for name, one in managers.items()}, context.scale.reads)
-    yield from results(f"nanobot: list {SESSIONS} sessions after a save", "ms", measured)
+    for label, act in (("first of a process", first), ("after a save", after_a_save)):
+        measured = in_turns({name: act(name) for name in managers}, context.scale.reads)
+        yield from results(f"nanobot: list {SESSIONS} sessions, {label}", "ms", measured)

@@ -71,7 +71,7 @@ class Kept:
         theirs = entries if size == len(entries) else entries[:size]
         if ours == theirs:
             return size
-        return next(i for i in range(size) if ours[i] != theirs[i])
+        return next((i for i in range(size) if ours[i] != theirs[i]), size)
 
 
 def same(one: Any, other: Any) -> bool:

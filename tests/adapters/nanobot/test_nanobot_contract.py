@@ -439,6 +439,7 @@ def test_the_first_difference_is_found(
     assert Kept(one).common(other) == size
     assert all(same(a, b) == (exactly(a) == exactly(b)) for a, b in zip(one, other, strict=False))
     assert Kept(one).copies() == one
+    assert Kept(one).common(tuple(one)) == len(one)  # type: ignore[arg-type]
 
 
 @given(st.text())
