@@ -36,6 +36,9 @@ from eventstore.store.views import MessageView
 #: The time in a header that changes with every save.
 _UPDATED = "updated_at"
 
+#: In a header: the seq of the first message after all was cleared, so that none before is read.
+_FIRST = "first_seq"
+
 #: How often a session that others keep writing to is read again before giving up.
 _TRIES = 100
 
@@ -100,7 +103,7 @@ class Picture(Struct):
     def with_metadata(self, updates: dict[str, Any]) -> Wanted:
         """The same session with some fields of its metadata changed."""
         metadata = self.header.get("metadata")
-        told = ("created_at", "metadata", "last_consolidated")
+        told = ("created_at", "metadata", "last_consolidated", _FIRST)
         return Wanted(
             messages=self.kept.copies(),
             created_at=self.header.get("created_at"),
@@ -126,13 +129,27 @@ def read(session: Stored) -> Picture | None:
         state = session.state()
         if state.status is Status.CLOSED:
             return None
-        views = session.history()
+        active = session.messages()
         header = session.configuration() or {}
+        before = _before(session, state, active, header)
+        last = session.message(state.next_seq - 1)
         if session.version == state.version:
-            return _picture(session, state, views, header)
+            return _picture(session, state, [*before, *active], header, last)
     raise StoreBusyError(
         f"session {session.id!r} changed each of {_TRIES} times that it was read; try again"
     )
+
+
+def _before(
+    session: Stored, state: SessionState, active: list[MessageView], header: dict[str, Any]
+) -> list[MessageView]:
+    """The consolidated messages: they are among those from the header's first to the active."""
+    first = header.get(_FIRST, 1)
+    end = active[0].seq if active else state.next_seq
+    if first >= end:
+        return []
+    views = session.history(after=first - 1, limit=end - first)
+    return [view for view in views if view.state == "consolidated"]
 
 
 def blank(session: Stored) -> Picture:
@@ -141,21 +158,21 @@ def blank(session: Stored) -> Picture:
 
 
 def _picture(
-    session: Stored, state: SessionState, views: list[MessageView], header: dict[str, Any]
+    session: Stored,
+    state: SessionState,
+    live: list[MessageView],
+    header: dict[str, Any],
+    last: MessageView | None,
 ) -> Picture:
-    consolidated = [view for view in views if view.state == "consolidated"]
-    by_seq = {view.seq: view for view in views}
-    active = [by_seq[seq] for first, size in state.active for seq in range(first, first + size)]
-    live = [*consolidated, *active]
     return Picture(
         session=session,
         version=state.version,
         next_seq=state.next_seq,
         seqs=[view.seq for view in live],
         kept=Kept([entry_of(view) for view in live]),
-        consolidated=len(consolidated),
+        consolidated=sum(view.state == "consolidated" for view in live),
         header={key: value for key, value in header.items() if key != _UPDATED},
-        updated_at=updated_at(state, header, views[-1] if views else None),
+        updated_at=updated_at(state, header, last),
     )
 
 
@@ -185,6 +202,9 @@ def change(picture: Picture, wanted: Wanted) -> Change:
         else:
             commands.append(Retract(from_seq=picture.seqs[keep], occurred_at=at))
     header, new = wanted.header(), wanted.messages[keep:]
+    first = picture.next_seq if keep == 0 else picture.header.get(_FIRST, 1)
+    if first > 1:
+        header[_FIRST] = first
     told = (
         wanted.start > consolidated
         or not same(header, picture.header)

@@ -360,7 +360,9 @@ def test_clear_is_stored_as_cleared(manager: SessionManager) -> None:
     session.clear()
     session.add_message("user", "3")
     manager.save(session)
-    assert events(manager, after=version) == ["MessagesCleared", "MessageAppended"]
+    assert events(manager, after=version) == [
+        "MessagesCleared", "MessageAppended", "ConfigurationChanged",
+    ]  # fmt: skip
     found = loaded(manager)
     assert [message["content"] for message in found.messages] == ["3"]
     assert found.last_consolidated == 0
