@@ -97,9 +97,7 @@ def _store_alike(events: Sequence[Event]) -> list[StoredForm]:
         return [_store_custom(event) for event in events]
     name, schema, commuting = kind[:3]
     contents = [event.content for event in events if event.content is not None]
-    bare = (
-        [replace(event, content=None) for event in events] if contents else list(events)
-    )
+    bare = [replace(event, content=None) for event in events] if contents else list(events)
     facts = [codec.encode(event) for event in bare]
     bodies = [codec.encode(content) for content in contents]
     for encoded in facts:

@@ -159,14 +159,14 @@ class SqliteTransaction:
         )  # fmt: skip
         recorded: list[Recorded] = []
         forms = stored.store_all([new.event for new in events])
-        for (event, actor, key), (name, schema, facts, body, commutes) in zip(
+        for (event, actor, key), (name, schema, facts, plain, commutes) in zip(
             events, forms, strict=True
         ):
             position += 1
             version += 1
             commitment = None
-            if body is not None:
-                body, spilled = blobs.spill(event.content, body)
+            if plain is not None:
+                body, spilled = blobs.spill(event.content, plain)
                 salt = self._salts.take()
                 commitment = commitment_of(salt, body)
                 self._content_rows.append((position, salt, body.decode()))
@@ -188,9 +188,7 @@ class SqliteTransaction:
                 solid = version
         self._position = position
         self._recorded += recorded
-        head = StreamHead(
-            stream, head.session_id, head.incarnation, head.uid, version, leaf, solid
-        )
+        head = StreamHead(stream, head.session_id, head.incarnation, head.uid, version, leaf, solid)
         self._streams.remember(stream, head)
         return recorded
 

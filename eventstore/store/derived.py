@@ -99,10 +99,9 @@ class Registry:
         Built-in ones of which it is not known how far they are, are rebuilt with any of them.
         """
         done: list[str] = []
-        for checkpoint, version, members in self._chosen(names):
+        for checkpoint, version, chosen in self._chosen(names):
             shared = checkpoint == BUILTIN_NAME
-            if shared and not self._is_known(log):
-                members = list(self.builtin)
+            members = chosen if not shared or self._is_known(log) else list(self.builtin)
             label = ", ".join(projection.name for projection in members)
 
             def told(position: int, head: int, label: str = label) -> None:
