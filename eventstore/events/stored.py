@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
@@ -82,22 +83,19 @@ def store(event: Event) -> StoredForm:
 def store_all(events: Sequence[Event]) -> list[StoredForm]:
     """`store` for events that are appended together: neighbours of one type are checked at once."""
     forms: list[StoredForm] = []
-    start = 0
-    for stop, event in enumerate(events):
-        if type(event) is not type(events[start]):
-            forms += _store_alike(events[start:stop])
-            start = stop
-    return forms + _store_alike(events[start:]) if forms else _store_alike(events)
+    for kind, alike in groupby(events, type):
+        forms += _store_alike(kind, list(alike))
+    return forms
 
 
-def _store_alike(events: Sequence[Event]) -> list[StoredForm]:
+def _store_alike(cls: type[Event], events: list[Event]) -> list[StoredForm]:
     """The stored forms of events of one class."""
-    kind = _types.get(type(events[0]))
+    kind = _types.get(cls)
     if kind is None:
         return [_store_custom(event) for event in events]
     name, schema, commuting = kind[:3]
     contents = [event.content for event in events if event.content is not None]
-    bare = [replace(event, content=None) for event in events] if contents else list(events)
+    bare = [replace(event, content=None) for event in events] if contents else events
     facts = [codec.encode(event) for event in bare]
     bodies = [codec.encode(content) for content in contents]
     for encoded in facts:
@@ -145,7 +143,7 @@ def _store_custom(event: Event) -> StoredForm:
 
 def _check_facts(name: str, facts: bytes) -> None:
     """Projections keep facts in columns, which hold text: no half of a surrogate pair."""
-    if b"\\ud" in facts:
+    if b"\\" in facts and b"\\ud" in facts:
         try:
             msgspec.json.decode(facts)
         except msgspec.DecodeError:

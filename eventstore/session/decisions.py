@@ -212,11 +212,11 @@ _EMPTY = ev.MessageContent()
 
 
 def _check_role(role: str) -> str:
-    if not isinstance(role, str) or not ROLE.fullmatch(role):
-        raise InvalidValueError(
-            f"a role is lower-case letters, digits, - and _, at most 32, not {role!r}"
-        )
-    return role
+    if isinstance(role, str) and (role in _ACTORS or ROLE.fullmatch(role)):
+        return role
+    raise InvalidValueError(
+        f"a role is lower-case letters, digits, - and _, at most 32, not {role!r}"
+    )
 
 
 def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
