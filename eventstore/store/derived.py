@@ -151,10 +151,14 @@ class Registry:
         [(checkpoint, version, members)] = self._chosen([name])
         return missing_in(connection, members, checkpoint, version)
 
-    def is_usable(self, connection: apsw.Connection, name: str) -> bool:
-        """Whether a projection's tables are there and of this version and history."""
+    def reached(self, connection: apsw.Connection, name: str) -> int | None:
+        """The position that a projection has reached, None when its tables cannot be used.
+
+        They are not there, or of another version or history.
+        """
         [(checkpoint, version, members)] = self._chosen([name])
-        return usable(connection, members, checkpoint, version) is not None
+        head = usable(connection, members, checkpoint, version)
+        return None if head is None else head.position
 
     def erase(self, connection: apsw.Connection, positions: Sequence[int]) -> None:
         """Have every projection let go of the text of these events, which is still there.
