@@ -24,6 +24,9 @@ BLOB = "$blob"
 _NAMES = frozenset({BLOB})
 _MARKS = (b'"$blob"', b'"$literal"')
 
+#: A body without this has no marker in it: the quickest test there is.
+MARK = "$"
+
 
 def spill(content: Any, body: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The body to store for `content` whose plain JSON is `body`, and its ``(digest, blob)``s."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import apsw
 from msgspec import Struct
@@ -80,37 +81,47 @@ class Sessions(Projection):
         self._advance = self.sql(_ADVANCE)
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
-        """Advance the row of the one session that got messages, or load and write all rows."""
-        if not self._advance_by_messages(connection, events):
-            self._apply_any(connection, events)
+        """Advance the rows of sessions that got only messages; load and write the others.
 
-    def _advance_by_messages(self, connection: apsw.Connection, events: Sequence[Recorded]) -> bool:
-        """Apply messages of one session that has a row; whether these events are that."""
-        stream, calls, updated_at, last_at, preview = events[0].stream, 0, 0, 0, None
-        for recorded in events:
-            event = recorded.event
-            if type(event) is not ev.MessageAppended or recorded.stream != stream:
-                return False
-            last_at = event.occurred_at or recorded.recorded_at
-            updated_at = max(updated_at, last_at)
-            calls += len(event.call_ids)
-            if preview is None and event.role == "user":
-                preview = recorded.position
-        version, count = events[-1].version, len(events)
+        Going through the sessions one by one changes nothing: what a fork takes of its origin is
+        bounded by the version it was forked at.
+        """
+        rows: dict[int, SessionRow] = {}
+        for stream, own in _by_stream(events).items():
+            if not self._advance_by_messages(connection, stream, own):
+                self._apply_any(connection, rows, stream, own)
+        if rows:
+            connection.executemany(self._replace, [astuple(row) for row in rows.values()])
+
+    def _advance_by_messages(
+        self, connection: apsw.Connection, stream: int, events: Sequence[Recorded]
+    ) -> bool:
+        """Apply messages of a session that has a row; whether these events are that."""
+        if not all(map(_is_message, events)):
+            return False
+        got = _Messages.of(events)
         connection.execute(
-            self._advance, (version, count, count, calls, updated_at, last_at, preview, stream)
-        )
+            self._advance,
+            (got.version, got.count, got.count, got.calls, got.updated_at, got.last_at,
+             got.preview, stream),
+        )  # fmt: skip
         return connection.changes() == 1
 
-    def _apply_any(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
-        """Load each session's row once, apply its events, write it back."""
-        rows: dict[int, SessionRow] = {}
-        for recorded in events:
-            row = rows.get(recorded.stream)
-            if row is None:
-                row = rows[recorded.stream] = self._load(connection, recorded.stream)
-            self._apply_one(connection, rows, row, recorded)
-        connection.executemany(self._replace, [astuple(row) for row in rows.values()])
+    def _apply_any(
+        self,
+        connection: apsw.Connection,
+        rows: dict[int, SessionRow],
+        stream: int,
+        events: Sequence[Recorded],
+    ) -> None:
+        """Load the session's row, apply its events, and leave the row in `rows`."""
+        row = rows[stream] = self._load(connection, stream)
+        for messages, stretch in groupby(events, _is_message):
+            if messages:
+                _add_messages(row, list(stretch))
+            else:
+                for recorded in stretch:
+                    self._apply_one(connection, rows, row, recorded)
 
     def _load(self, connection: apsw.Connection, stream: int) -> SessionRow:
         found = connection.execute(self._select, (stream,)).fetchone()
@@ -147,6 +158,59 @@ class Sessions(Projection):
             row.preview_position = source.preview_position
 
 
+def _by_stream(events: Sequence[Recorded]) -> dict[int, list[Recorded]]:
+    """The events of each session, in order."""
+    found: dict[int, list[Recorded]] = {}
+    for recorded in events:
+        found.setdefault(recorded.stream, []).append(recorded)
+    return found
+
+
+def _is_message(recorded: Recorded) -> bool:
+    return type(recorded.event) is ev.MessageAppended
+
+
+class _Messages(NamedTuple):
+    """What a stretch of appended messages adds to a session's row."""
+
+    version: int
+    count: int
+    calls: int
+    first_at: int
+    last_at: int
+    updated_at: int
+    preview: int | None
+
+    @classmethod
+    def of(cls, events: Sequence[Recorded]) -> _Messages:
+        """The sum of these events, all of them `MessageAppended`."""
+        calls, preview, times = 0, None, []
+        for recorded in events:
+            event: Any = recorded.event
+            times.append(event.occurred_at or recorded.recorded_at)
+            if event.call_ids:
+                calls += len(event.call_ids)
+            if preview is None and event.role == "user":
+                preview = recorded.position
+        return cls(
+            events[-1].version, len(events), calls, times[0], times[-1], max(times), preview
+        )
+
+
+def _add_messages(row: SessionRow, events: Sequence[Recorded]) -> None:
+    got = _Messages.of(events)
+    if row.version == 0:
+        row.created_at = got.first_at
+    row.version = got.version
+    row.messages += got.count
+    row.active_messages += got.count
+    row.tool_calls += got.calls
+    row.updated_at = max(row.updated_at, got.updated_at)
+    row.last_message_at = got.last_at
+    if row.preview_position is None:
+        row.preview_position = got.preview
+
+
 def _created(row: SessionRow, e: ev.SessionCreated, _: int, __: int) -> None:
     row.kind, row.lifecycle, row.depth = str(e.kind), str(e.lifecycle), e.depth
     row.parent, row.source = e.parent, e.source
@@ -161,15 +225,6 @@ def _forked(row: SessionRow, e: ev.SessionForked, _: int, __: int) -> None:
     row.title_position, row.prompt_position = e.title_position, e.prompt_position
     row.configuration_position = e.configuration_position
     row.pending_position = e.pending_position
-
-
-def _message(row: SessionRow, e: ev.MessageAppended, position: int, at: int) -> None:
-    row.messages += 1
-    row.active_messages += 1
-    row.tool_calls += len(e.call_ids)
-    row.last_message_at = at
-    if row.preview_position is None and e.role == "user":
-        row.preview_position = position
 
 
 def _compacted(row: SessionRow, e: ev.ContextCompacted, _: int, at: int) -> None:
@@ -241,7 +296,6 @@ _CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
     ev.RoundAdvanced: _round,
     ev.ToolCallsSuspended: _suspended,
     ev.ToolCallsSettled: _settled,
-    ev.MessageAppended: _message,
     ev.ContextCompacted: _compacted,
     ev.MessagesConsolidated: _removed,
     ev.MessagesRetracted: _removed,
