@@ -208,7 +208,15 @@ def read_text(name: str, schema: int, facts: str, body: str | None) -> Event:
             if body is not None:
                 force_setattr(event, "content", decode_content(body))
             return event
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except UNREAD:
             pass  # `read` knows what msgspec does not, or says what is wrong
     content = None if body is None else read_content(name, schema, body.encode())
     return read(name, schema, facts.encode(), content)
+
+
+#: Decodes the facts of a present type and schema, given as text; raises one of `UNREAD` where
+#: only `read` can tell what they are, or what is wrong with them.
+FACTS: dict[tuple[str, int], Callable[[str], Event]] = {
+    kind: decode_facts for kind, (decode_facts, _) in _present.items()
+}
+UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import apsw
@@ -79,7 +80,7 @@ def page_of_stream(
 ) -> list[Recorded]:
     """At most `size` events of a stream, versions after … upto."""
     sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_STREAM
-    return _fetch(connection, sql, (stream, after, _MAX if upto is None else upto, size))
+    return _fetch(connection, sql, (stream, after, _MAX if upto is None else upto, size), content)
 
 
 def page_of_log(
@@ -87,14 +88,14 @@ def page_of_log(
 ) -> list[Recorded]:
     """At most `size` events of the log, positions after … upto."""
     sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_LOG
-    return _fetch(connection, sql, (after, _MAX if upto is None else upto, size))
+    return _fetch(connection, sql, (after, _MAX if upto is None else upto, size), content)
 
 
 def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> list[Recorded]:
     """The events of a stream that were appended under these idempotency keys."""
     marks = ",".join("?" * len(keys))
     sql = f"{_EVENTS_WITH_CONTENT} WHERE e.stream = ? AND e.idempotency_key IN ({marks})"
-    return _fetch(connection, sql, (stream, *keys))
+    return _fetch(connection, sql, (stream, *keys), True)
 
 
 def by_positions(
@@ -106,18 +107,38 @@ def by_positions(
         page = tuple(positions[start : start + PAGE])
         marks = ",".join("?" * len(page))
         yield from _fetch(
-            connection, f"{sql} WHERE e.position IN ({marks}) ORDER BY e.position", page
+            connection, f"{sql} WHERE e.position IN ({marks}) ORDER BY e.position", page, content
         )
 
 
-def _fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Recorded]:
+def _fetch(
+    connection: apsw.Connection, sql: str, values: tuple[Any, ...], content: bool
+) -> list[Recorded]:
+    rows = rows_of(connection, sql, values)
+    if not content:
+        with suppress(KeyError, *stored.UNREAD):
+            return _of_present_types(rows)
     fetch = blob_fetcher(connection)
     make = Recorded._make
     return [
-        make((position, stream, version, recorded_at, actor,
+        make((position, stream, version, at, actor,
               event_of(position, name, schema, facts, body, fetch), key, commitment, leaf))
-        for position, stream, version, name, schema, recorded_at, actor, facts, key, commitment,
-        leaf, body in rows_of(connection, sql, values)
+        for position, stream, version, name, schema, at, actor, facts, key, commitment, leaf, body
+        in rows
+    ]  # fmt: skip
+
+
+def _of_present_types(rows: Sequence[Any]) -> list[Recorded]:
+    """The quick way for what this version wrote: events without content, no two ways to read one.
+
+    Raises KeyError or one of `stored.UNREAD` when a row is not such an event.
+    """
+    make, read = Recorded._make, stored.FACTS
+    return [
+        make((position, stream, version, at, actor, read[name, schema](facts), key, commitment,
+              leaf))
+        for position, stream, version, name, schema, at, actor, facts, key, commitment, leaf, _
+        in rows
     ]  # fmt: skip
 
 
