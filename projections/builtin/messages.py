@@ -14,8 +14,10 @@ from projections.base import Projection
 
 _INSERT = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
-    "tokens) VALUES (?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
+    "tokens) VALUES "
 )
+_ROW = "(?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
+_ROW_VALUES = _ROW.count("?")
 _INSERT_NOTE = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
     "tokens) SELECT ?1, ?2, ?3, place, ?4, 'active', 'note', 0, ?5, ?6 FROM {messages} "
@@ -42,6 +44,10 @@ _CLEAR = (
 )
 
 
+#: Rows of one statement where there are so many: a statement costs more than a row.
+_TOGETHER = 50
+
+
 class Messages(Projection):
     """The `messages` table."""
 
@@ -52,7 +58,8 @@ class Messages(Projection):
 
     def prepare(self) -> None:
         """Fill in the table names."""
-        self._insert = self.sql(_INSERT)
+        self._insert = self.sql(_INSERT + _ROW)
+        self._insert_together = self.sql(_INSERT + ", ".join([_ROW] * _TOGETHER))
         self._note = self.sql(_INSERT_NOTE)
         self._inherit = self.sql(_INHERIT)
         self._fold = self.sql(_FOLD)
@@ -61,23 +68,31 @@ class Messages(Projection):
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Insert appended messages together; everything else one by one, in order."""
-        rows: list[tuple[Any, ...]] = []
+        values: list[Any] = []
         for recorded in events:
             event = recorded.event
-            kind = type(event)
-            if kind is ev.MessageAppended:
-                seq = event.seq  # type: ignore[attr-defined]
-                rows.append(
-                    (recorded.stream, seq, recorded.position, seq, event.role,  # type: ignore[attr-defined]
-                     event.round, event.tokens)  # type: ignore[attr-defined]
-                )  # fmt: skip
-            elif kind in _OTHERS:
-                if rows:
-                    connection.executemany(self._insert, rows)
-                    rows = []
+            if isinstance(event, ev.MessageAppended):
+                seq = event.seq
+                values += (recorded.stream, seq, recorded.position, seq, event.role, event.round,
+                           event.tokens)  # fmt: skip
+            elif type(event) in _OTHERS:
+                self._insert_rows(connection, values)
+                values = []
                 self._apply_other(connection, recorded)
-        if rows:
-            connection.executemany(self._insert, rows)
+        self._insert_rows(connection, values)
+
+    def _insert_rows(self, connection: apsw.Connection, values: list[Any]) -> None:
+        """Insert the rows whose values follow each other here."""
+        size = _TOGETHER * _ROW_VALUES
+        whole = len(values) - len(values) % size
+        for statement, step, first, last in (
+            (self._insert_together, size, 0, whole),
+            (self._insert, _ROW_VALUES, whole, len(values)),
+        ):
+            if first < last:
+                connection.executemany(
+                    statement, [values[at : at + step] for at in range(first, last, step)]
+                )
 
     def _apply_other(self, connection: apsw.Connection, recorded: Recorded) -> None:
         stream, version = recorded.stream, recorded.version

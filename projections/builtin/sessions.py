@@ -102,7 +102,7 @@ class Sessions(Projection):
         got = _Messages.of(events)
         connection.execute(
             self._advance,
-            (got.version, got.count, got.count, got.calls, got.updated_at, got.last_at,
+            (got.version, got.number, got.number, got.calls, got.updated_at, got.last_at,
              got.preview, stream),
         )  # fmt: skip
         return connection.changes() == 1
@@ -174,7 +174,7 @@ class _Messages(NamedTuple):
     """What a stretch of appended messages adds to a session's row."""
 
     version: int
-    count: int
+    number: int
     calls: int
     first_at: int
     last_at: int
@@ -192,9 +192,7 @@ class _Messages(NamedTuple):
                 calls += len(event.call_ids)
             if preview is None and event.role == "user":
                 preview = recorded.position
-        return cls(
-            events[-1].version, len(events), calls, times[0], times[-1], max(times), preview
-        )
+        return cls(events[-1].version, len(events), calls, times[0], times[-1], max(times), preview)
 
 
 def _add_messages(row: SessionRow, events: Sequence[Recorded]) -> None:
@@ -202,8 +200,8 @@ def _add_messages(row: SessionRow, events: Sequence[Recorded]) -> None:
     if row.version == 0:
         row.created_at = got.first_at
     row.version = got.version
-    row.messages += got.count
-    row.active_messages += got.count
+    row.messages += got.number
+    row.active_messages += got.number
     row.tool_calls += got.calls
     row.updated_at = max(row.updated_at, got.updated_at)
     row.last_message_at = got.last_at
