@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import chain, islice
 from typing import Any
 
 import apsw
@@ -17,7 +18,6 @@ _INSERT = (
     "tokens) VALUES "
 )
 _ROW = "(?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
-_ROW_VALUES = _ROW.count("?")
 _INSERT_NOTE = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
     "tokens) SELECT ?1, ?2, ?3, place, ?4, 'active', 'note', 0, ?5, ?6 FROM {messages} "
@@ -68,31 +68,36 @@ class Messages(Projection):
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Insert appended messages together; everything else one by one, in order."""
-        values: list[Any] = []
+        rows: list[tuple[Any, ...]] = []
         for recorded in events:
             event = recorded.event
-            if isinstance(event, ev.MessageAppended):
-                seq = event.seq
-                values += (recorded.stream, seq, recorded.position, seq, event.role, event.round,
-                           event.tokens)  # fmt: skip
-            elif type(event) in _OTHERS:
-                self._insert_rows(connection, values)
-                values = []
+            kind = type(event)
+            if kind is ev.MessageAppended:
+                seq = event.seq  # type: ignore[attr-defined]
+                rows.append(
+                    (recorded.stream, seq, recorded.position, seq, event.role,  # type: ignore[attr-defined]
+                     event.round, event.tokens)  # type: ignore[attr-defined]
+                )  # fmt: skip
+            elif kind in _OTHERS:
+                if rows:
+                    self._insert_rows(connection, rows)
+                    rows = []
                 self._apply_other(connection, recorded)
-        self._insert_rows(connection, values)
+        if rows:
+            self._insert_rows(connection, rows)
 
-    def _insert_rows(self, connection: apsw.Connection, values: list[Any]) -> None:
-        """Insert the rows whose values follow each other here."""
-        size = _TOGETHER * _ROW_VALUES
-        whole = len(values) - len(values) % size
-        for statement, step, first, last in (
-            (self._insert_together, size, 0, whole),
-            (self._insert, _ROW_VALUES, whole, len(values)),
-        ):
-            if first < last:
-                connection.executemany(
-                    statement, [values[at : at + step] for at in range(first, last, step)]
-                )
+    def _insert_rows(self, connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
+        whole = len(rows) - len(rows) % _TOGETHER
+        if whole:
+            values = chain.from_iterable(rows[:whole])
+            size = _TOGETHER * len(rows[0])
+            connection.executemany(
+                self._insert_together,
+                (tuple(islice(values, size)) for _ in range(whole // _TOGETHER)),
+            )
+            rows = rows[whole:]
+        if rows:
+            connection.executemany(self._insert, rows)
 
     def _apply_other(self, connection: apsw.Connection, recorded: Recorded) -> None:
         stream, version = recorded.stream, recorded.version

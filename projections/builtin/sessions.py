@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import apsw
 from msgspec import Struct
@@ -58,12 +58,17 @@ _REPLACE = (
 )
 #: What messages alone change: no row is fetched for them, none written anew.
 _ADVANCE = (
-    "UPDATE {sessions} SET version = ?, messages = messages + ?, "
-    "active_messages = active_messages + ?, tool_calls = tool_calls + ?, "
-    "updated_at = max(updated_at, ?), last_message_at = ?, "
-    "preview_position = coalesce(preview_position, ?) WHERE stream = ?"
+    "UPDATE {sessions} SET version = ?1, messages = messages + ?2, "
+    "active_messages = active_messages + ?2, tool_calls = tool_calls + ?3, "
+    "updated_at = max(updated_at, ?4), last_message_at = ?5, "
+    "preview_position = coalesce(preview_position, ?6) WHERE stream = ?7"
 )
 _PLACE = "SELECT stream, version FROM events WHERE position = ?"
+
+
+#: Of a stretch of messages: last version, number, tool calls, latest time, last time, and the
+#: first position of a user's.
+_Sum: TypeAlias = tuple[int, int, int, int, int, int | None]
 
 
 class Sessions(Projection):
@@ -97,14 +102,10 @@ class Sessions(Projection):
         self, connection: apsw.Connection, stream: int, events: Sequence[Recorded]
     ) -> bool:
         """Apply messages of a session that has a row; whether these events are that."""
-        if not all(map(_is_message, events)):
+        got = _sum_of_messages(events)
+        if got is None:
             return False
-        got = _Messages.of(events)
-        connection.execute(
-            self._advance,
-            (got.version, got.number, got.number, got.calls, got.updated_at, got.last_at,
-             got.preview, stream),
-        )  # fmt: skip
+        connection.execute(self._advance, (*got, stream))
         return connection.changes() == 1
 
     def _apply_any(
@@ -116,12 +117,14 @@ class Sessions(Projection):
     ) -> None:
         """Load the session's row, apply its events, and leave the row in `rows`."""
         row = rows[stream] = self._load(connection, stream)
-        for messages, stretch in groupby(events, _is_message):
-            if messages:
-                _add_messages(row, list(stretch))
-            else:
-                for recorded in stretch:
-                    self._apply_one(connection, rows, row, recorded)
+        for _, together in groupby(events, _is_message):
+            stretch = list(together)
+            got = _sum_of_messages(stretch)
+            if got is not None:
+                _add_messages(row, stretch[0], got)
+                continue
+            for recorded in stretch:
+                self._apply_one(connection, rows, row, recorded)
 
     def _load(self, connection: apsw.Connection, stream: int) -> SessionRow:
         found = connection.execute(self._select, (stream,)).fetchone()
@@ -160,6 +163,8 @@ class Sessions(Projection):
 
 def _by_stream(events: Sequence[Recorded]) -> dict[int, list[Recorded]]:
     """The events of each session, in order."""
+    if len(events) == 1:  # an append of its own
+        return {events[0].stream: [events[0]]}
     found: dict[int, list[Recorded]] = {}
     for recorded in events:
         found.setdefault(recorded.stream, []).append(recorded)
@@ -170,43 +175,32 @@ def _is_message(recorded: Recorded) -> bool:
     return type(recorded.event) is ev.MessageAppended
 
 
-class _Messages(NamedTuple):
-    """What a stretch of appended messages adds to a session's row."""
-
-    version: int
-    number: int
-    calls: int
-    first_at: int
-    last_at: int
-    updated_at: int
-    preview: int | None
-
-    @classmethod
-    def of(cls, events: Sequence[Recorded]) -> _Messages:
-        """The sum of these events, all of them `MessageAppended`."""
-        calls, preview, times = 0, None, []
-        for recorded in events:
-            event: Any = recorded.event
-            times.append(event.occurred_at or recorded.recorded_at)
-            if event.call_ids:
-                calls += len(event.call_ids)
-            if preview is None and event.role == "user":
-                preview = recorded.position
-        return cls(events[-1].version, len(events), calls, times[0], times[-1], max(times), preview)
+def _sum_of_messages(events: Sequence[Recorded]) -> _Sum | None:
+    """What these events add to a row, None when one of them is no `MessageAppended`."""
+    calls, preview, last_at, updated_at = 0, None, 0, 0
+    for recorded in events:
+        event = recorded.event
+        if type(event) is not ev.MessageAppended:
+            return None
+        last_at = event.occurred_at or recorded.recorded_at
+        if last_at > updated_at:
+            updated_at = last_at
+        calls += len(event.call_ids)
+        if preview is None and event.role == "user":
+            preview = recorded.position
+    return events[-1].version, len(events), calls, updated_at, last_at, preview
 
 
-def _add_messages(row: SessionRow, events: Sequence[Recorded]) -> None:
-    got = _Messages.of(events)
+def _add_messages(row: SessionRow, first: Recorded, got: _Sum) -> None:
     if row.version == 0:
-        row.created_at = got.first_at
-    row.version = got.version
-    row.messages += got.number
-    row.active_messages += got.number
-    row.tool_calls += got.calls
-    row.updated_at = max(row.updated_at, got.updated_at)
-    row.last_message_at = got.last_at
+        row.created_at = first.event.occurred_at or first.recorded_at
+    row.version, number, calls, updated_at, row.last_message_at, preview = got
+    row.messages += number
+    row.active_messages += number
+    row.tool_calls += calls
+    row.updated_at = max(row.updated_at, updated_at)
     if row.preview_position is None:
-        row.preview_position = got.preview
+        row.preview_position = preview
 
 
 def _created(row: SessionRow, e: ev.SessionCreated, _: int, __: int) -> None:

@@ -41,11 +41,12 @@ def in_range(
 ) -> list[MessageRow]:
     """The messages first … last of a session, whatever their state, in order of seq."""
     fetch = reading.blob_fetcher(connection)
+    make = MessageRow._make
     return [
-        MessageRow(
+        make((
             seq, state, inherited != 0, position, recorded_at, committed != 0,
             reading.event_of(position, name, schema, facts, body, fetch),
-        )
+        ))
         for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed
         in rows_of(connection, _MESSAGES, (stream, first, last, limit))
     ]  # fmt: skip
