@@ -22,6 +22,7 @@ class Nanobot(Struct, frozen=True):
     """Importer of nanobot's session files, one session a file."""
 
     name: str = SOURCE
+    patterns: tuple[str, ...] = ("*.jsonl",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether one of the first lines is a session's metadata as nanobot writes it."""
