@@ -30,6 +30,7 @@ from eventstore.session.commands import (
     Retract,
 )
 from eventstore.session.state import SessionState, Status
+from eventstore.store import reads
 from eventstore.store.session import Session as Stored
 from eventstore.store.views import MessageView
 
@@ -125,16 +126,17 @@ class Change(Struct, frozen=True):
 
 def read(session: Stored) -> Picture | None:
     """What is stored of a session, None when it is closed."""
+    log, stream = session.store.log, session.stream
     for _ in range(_TRIES):
-        state = session.state()
+        state, active = reads.state_and_messages(log, stream, None)
         if state.status is Status.CLOSED:
             return None
-        active = session.messages()
-        header = session.configuration() or {}
+        header = reads.configuration_of(log, state) or {}
         before = _before(session, state, active, header)
-        last = session.message(state.next_seq - 1)
+        newest = state.next_seq - 1
+        last = active[-1] if active and active[-1].seq == newest else session.message(newest)
         if session.version == state.version:
-            return _picture(session, state, [*before, *active], header, last)
+            return _picture(session, state, before, active, header, last)
     raise StoreBusyError(
         f"session {session.id!r} changed each of {_TRIES} times that it was read; try again"
     )
@@ -160,17 +162,19 @@ def blank(session: Stored) -> Picture:
 def _picture(
     session: Stored,
     state: SessionState,
-    live: list[MessageView],
+    before: list[MessageView],
+    active: list[MessageView],
     header: dict[str, Any],
     last: MessageView | None,
 ) -> Picture:
+    live = [*before, *active]
     return Picture(
         session=session,
         version=state.version,
         next_seq=state.next_seq,
         seqs=[view.seq for view in live],
         kept=Kept([entry_of(view) for view in live]),
-        consolidated=sum(view.state == "consolidated" for view in live),
+        consolidated=len(before),
         header={key: value for key, value in header.items() if key != _UPDATED},
         updated_at=updated_at(state, header, last),
     )
