@@ -1,9 +1,9 @@
 """nanobot's message dicts as messages of the engine, and back.
 
 Role, text or parts, name, tool calls and reasoning become the engine's own fields, so that
-search, chat and tool calls see them. All other fields are kept in the message's metadata under
-``fields``; a dict without a proper role is kept there whole, under ``whole``. `entry_of` gives
-back a dict equal to the one that `message_of` was given.
+search, chat and tool calls see them. All other fields are kept in the message's metadata, under
+``nanobot`` and ``fields``; a dict without a proper role is kept whole, under ``nanobot`` and
+``whole``. `entry_of` gives back a dict equal to the one that `message_of` was given.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ Entry = dict[str, Any]
 #: ``created_at`` and ``updated_at`` of a session, as texts.
 Times = dict[str, str | None]
 
-#: In the metadata of the last message of a save: the session's times then.
-SAVED = "saved"
+#: What of a message's metadata is the adapter's.
+_OURS = "nanobot"
 
-_FIELDS, _WHOLE = "fields", "whole"
+#: In it: all other fields, a whole dict, the session's times in the last message of a save.
+_FIELDS, _WHOLE, _SAVED = "fields", "whole", "saved"
 #: The role of a message whose own is no role of the engine's.
 _NO_ROLE = "unknown"
 
@@ -49,11 +50,11 @@ def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Mess
     `saved` are the session's times when this is the last message of a save.
     """
     rest = dict(entry)
-    marks: dict[str, Any] = {} if saved is None else {SAVED: saved}
+    marks: dict[str, Any] = {} if saved is None else {_SAVED: saved}
     at = microseconds(entry.get("timestamp")) or otherwise
     role = rest.pop("role", None)
     if type(role) is not str or not ROLE.fullmatch(role):
-        return Message(role=_NO_ROLE, metadata={_WHOLE: entry, **marks}, occurred_at=at)
+        return Message(role=_NO_ROLE, metadata={_OURS: {_WHOLE: entry, **marks}}, occurred_at=at)
     taken = {key: rest.pop(key) for key, fits in _FITS.items() if key in rest and fits(rest[key])}
     marks[_FIELDS] = rest
     name = taken.get("name")
@@ -65,16 +66,16 @@ def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Mess
         tool_calls=tuple(_call(one) for one in taken.get("tool_calls", ())),
         call_id=taken.get("tool_call_id"),
         reasoning=taken.get("reasoning_content"),
-        metadata=marks,
+        metadata={_OURS: marks},
         occurred_at=at,
     )
 
 
 def entry_of(view: MessageView) -> Entry:
     """The dict of a stored message; also of one that others than the adapter appended."""
-    metadata = view.metadata
-    if metadata is not None and _WHOLE in metadata:
-        whole: Entry = metadata[_WHOLE]
+    marks = _marks(view.metadata)
+    if _WHOLE in marks:
+        whole: Entry = marks[_WHOLE]
         return whole
     entry: Entry = {"role": view.role}
     content = view.parts if view.text is None else view.text
@@ -89,12 +90,23 @@ def entry_of(view: MessageView) -> Entry:
         entry["tool_call_id"] = view.call_id
     if view.reasoning is not None:
         entry["reasoning_content"] = view.reasoning
-    if metadata is not None and _FIELDS in metadata:
-        entry.update(metadata[_FIELDS])
+    if _FIELDS in marks:
+        entry.update(marks[_FIELDS])
     else:
         entry.setdefault("content", "")
         entry["timestamp"] = local_text(view.at)
     return entry
+
+
+def times_of(metadata: dict[str, Any] | None) -> Times | None:
+    """The session's times that a message's metadata tells, None if it tells none."""
+    times: Times | None = _marks(metadata).get(_SAVED)
+    return times
+
+
+def _marks(metadata: dict[str, Any] | None) -> dict[str, Any]:
+    marks = None if metadata is None else metadata.get(_OURS)
+    return marks if type(marks) is dict else {}
 
 
 def _is_text(value: Any) -> bool:

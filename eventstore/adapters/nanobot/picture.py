@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import Struct
 
 from eventstore.adapters.nanobot.comparing import Kept, same
-from eventstore.adapters.nanobot.messages import SAVED, Entry, Times, entry_of, message_of, plain
+from eventstore.adapters.nanobot.messages import Entry, Times, entry_of, message_of, plain, times_of
 from eventstore.adapters.nanobot.times import local_text, microseconds
 from eventstore.errors import StoreBusyError
 from eventstore.session.commands import (
@@ -185,8 +185,8 @@ def updated_at(state: SessionState, header: dict[str, Any], last: MessageView | 
     if last is None or (state.configuration_position or 0) > last.position:
         told: str | None = header.get(_UPDATED)
         return told
-    saved = (last.metadata or {}).get(SAVED)
-    return saved[_UPDATED] if saved is not None else local_text(last.at)
+    times = times_of(last.metadata)
+    return local_text(last.at) if times is None else times[_UPDATED]
 
 
 def change(picture: Picture, wanted: Wanted) -> Change:

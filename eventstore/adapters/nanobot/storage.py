@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from eventstore.adapters.nanobot import picture
 from eventstore.adapters.nanobot.keys import key_of, session_id_of
-from eventstore.adapters.nanobot.messages import SAVED, Times
+from eventstore.adapters.nanobot.messages import Times, times_of
 from eventstore.adapters.nanobot.picture import Change, Picture, Wanted
 from eventstore.adapters.nanobot.times import microseconds
 from eventstore.aio.within import StoreWithin
@@ -47,6 +47,8 @@ REMEMBERED_MAX = 128
 
 #: How often a save is tried while others write to the same session.
 _TRIES = 100
+
+_TIMES = {"created_at", "updated_at"}
 
 #: What is appended for a change; an importer adds the source records.
 Complete = Callable[[Change], list[Command]]
@@ -202,10 +204,10 @@ class Storage:
         match last.event:
             case SessionClosed():
                 return None
-            case MessageAppended(content=MessageContent(metadata=dict(metadata))):
-                times = metadata.get(SAVED)
+            case MessageAppended(content=MessageContent(metadata=metadata)):
+                times = times_of(metadata)
             case ConfigurationChanged(content=ConfigurationContent(configuration=header)):
-                times = header
+                times = header if header.keys() >= _TIMES else None
         if times is None:
             times = self._times(self.store.session_of(head.id))
         if times is None or head.session_id.startswith("erased:"):

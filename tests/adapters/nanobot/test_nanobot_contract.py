@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nanobot_support import JSON, MESSAGES, exactly, ours
 
+from eventstore.adapters import nanobot as adapter
 from eventstore.adapters.nanobot import Session, SessionManager
 from eventstore.adapters.nanobot.comparing import Kept, same
 from eventstore.adapters.nanobot.keys import file_name, key_of, key_of_file, session_id_of
 from eventstore.adapters.nanobot.messages import message_of, plain
 from eventstore.errors import InvalidValueError
+from eventstore.importers import nanobot as importer
 
 
 @pytest.fixture
@@ -401,6 +403,22 @@ def test_what_others_append_is_seen(manager: SessionManager) -> None:
     manager.list_sessions()
 
 
+def test_sessions_of_others_are_not_listed(manager: SessionManager) -> None:
+    manager.save(Session("a:b"))
+    manager.store.create("other", source="other", configuration={"temperature": 0})
+    manager.store.create("spoken").append("user", "hello", metadata={"nanobot": 1, "fields": 2})
+    assert [one["key"] for one in manager.list_sessions()] == ["a:b"]
+    assert [one["content"] for one in manager.get_or_create("spoken").messages] == ["hello"]
+
+
+def test_the_adapter_has_no_sql() -> None:
+    sources = [*Path(adapter.__path__[0]).glob("*.py"), *Path(importer.__path__[0]).glob("*.py")]
+    assert len(sources) > 8
+    for path in sources:
+        text = path.read_text(encoding="utf-8")
+        assert not any(word in text for word in ("SELECT ", "INSERT ", "apsw", "sqlite3")), path
+
+
 def test_more_sessions_than_are_remembered(
     manager: SessionManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -475,5 +493,5 @@ def test_what_is_made_of_a_message_shares_its_objects() -> None:
     message = message_of(entry, None, None)
     assert message.content is entry["content"]
     assert message.metadata is not None
-    assert message.metadata["fields"]["media"] is entry["media"]
+    assert message.metadata["nanobot"]["fields"]["media"] is entry["media"]
     assert plain({"a": (1, 2), 3: None}) == {"a": [1, 2], "3": None}
