@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from engine_support import budget
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from eventstore.adapters.nanobot import SessionManager
@@ -43,6 +45,11 @@ def original(workspace: Path) -> Any:
 def ours(workspace: Path, **options: Any) -> SessionManager:
     """A session manager of this project, quick rather than durable unless told otherwise."""
     return SessionManager(workspace, **{"durability": "normal", **options})
+
+
+#: For rules that open a store, or two, for each example.
+few = settings(max_examples=budget(40), deadline=None)
+many = settings(deadline=None)
 
 
 # -- values --------------------------------------------------------------------------------------

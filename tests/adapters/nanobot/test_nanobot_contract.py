@@ -14,7 +14,7 @@ import pytest
 from engine_support import clean
 from hypothesis import given
 from hypothesis import strategies as st
-from nanobot_support import JSON, MESSAGES, exactly, ours
+from nanobot_support import JSON, MESSAGES, exactly, few, many, ours
 
 from eventstore.adapters import nanobot as adapter
 from eventstore.adapters.nanobot import Session, SessionManager
@@ -436,6 +436,7 @@ def test_more_sessions_than_are_remembered(
 # -- rules ---------------------------------------------------------------------------------------
 
 
+@few
 @given(st.lists(MESSAGES, max_size=4), JSON)
 def test_any_message_and_metadata_come_back_equal(
     tmp_path_factory: pytest.TempPathFactory, messages: list[dict[str, Any]], metadata: Any
@@ -448,6 +449,7 @@ def test_any_message_and_metadata_come_back_equal(
     assert exactly([found.messages, found.metadata]) == exactly([messages, metadata])
 
 
+@many
 @given(st.lists(MESSAGES, max_size=6), st.lists(MESSAGES, max_size=6), st.integers(0, 6))
 def test_the_first_difference_is_found(
     one: list[dict[str, Any]], other: list[dict[str, Any]], keep: int
@@ -462,6 +464,7 @@ def test_the_first_difference_is_found(
     assert Kept(one).common(tuple(one)) == len(one)  # type: ignore[arg-type]
 
 
+@many
 @given(st.text())
 def test_a_key_comes_back_from_its_session_id(key: str) -> None:
     try:

@@ -15,7 +15,7 @@ from engine_support import clean
 from hypothesis import given
 from hypothesis import strategies as st
 from import_samples import SAMPLES, data_folder, import_one, user, write
-from nanobot_support import JSON, MESSAGES, exactly, needs_old, original, ours
+from nanobot_support import JSON, MESSAGES, exactly, few, needs_old, original, ours
 
 from eventstore import SessionStore
 from eventstore.adapters.nanobot.storage import Storage
@@ -218,6 +218,7 @@ def test_damaged_lines_are_reported_and_the_rest_is_imported(
 # -- all lines, all stores -----------------------------------------------------------------------
 
 
+@few
 @given(st.lists(MESSAGES, max_size=4), JSON, st.booleans())
 def test_every_line_comes_back_byte_for_byte(
     tmp_path_factory: pytest.TempPathFactory,
@@ -309,6 +310,7 @@ def test_a_file_of_another_key_is_not_taken(tmp_path: Path) -> None:
 
 
 @needs_old
+@few
 @given(
     st.lists(
         st.tuples(st.lists(MESSAGES, max_size=4), st.dictionaries(st.text("ab"), JSON, max_size=2),

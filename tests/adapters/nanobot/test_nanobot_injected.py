@@ -16,7 +16,7 @@ import pytest
 from engine_support import clean
 from hypothesis import given
 from hypothesis import strategies as st
-from nanobot_support import JSON, MESSAGES, TEXT, exactly, needs_new
+from nanobot_support import JSON, MESSAGES, TEXT, exactly, few, needs_new
 
 from eventstore.adapters.nanobot import NanobotStore
 
@@ -205,6 +205,7 @@ def test_a_manager_does_the_same_on_both_stores(tmp_path: Path, store: NanobotSt
 
 
 @needs_new
+@few
 @given(
     st.lists(MESSAGES.filter(lambda one: one.get("_type") != "provider_state"), max_size=4),
     st.dictionaries(TEXT, JSON, max_size=2),
