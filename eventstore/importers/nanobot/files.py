@@ -117,7 +117,10 @@ def import_session(storage: Storage, path: Path, key: str | None = None) -> File
         problems=[Problem(line.number, line.reason or "damaged") for line in file.damaged],
     )
     stored = storage.load(key)
-    if stored is None or not _is_older(wanted, stored, report):
+    if stored is None and storage.exists(key):
+        reason = f"session {key!r} is closed; nothing was taken from the file"
+        report.problems.append(Problem(None, reason))
+    elif stored is None or not _is_older(wanted, stored, report):
         storage.save(key, wanted, _Completing(file, stored, report))
     return report
 

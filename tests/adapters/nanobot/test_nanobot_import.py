@@ -201,6 +201,29 @@ def test_an_older_file_changes_nothing(tmp_path: Path, store: SessionStore) -> N
     assert other.appended == 0
 
 
+def test_a_session_that_was_closed_takes_nothing(tmp_path: Path, store: SessionStore) -> None:
+    path = write(tmp_path / "a.jsonl", header(), said("1"))
+    import_one(store, path)
+    store.session("cli:direct").close()
+    head = store.head
+    report = import_one(store, write(path, header("2026-01-06T10:00:00"), said("1"), said("2")))
+    assert [problem.reason for problem in report.problems] == [
+        "session 'cli:direct' is closed; nothing was taken from the file"
+    ]
+    assert (report.appended, store.head) == (0, head)
+
+
+def test_of_two_files_with_one_key_the_newer_counts_in_any_order(
+    tmp_path: Path, store: SessionStore
+) -> None:
+    older = write(tmp_path / "older.jsonl", header(), said("1"))
+    newer = write(tmp_path / "newer.jsonl", header("2026-01-06T10:00:00"), said("2"))
+    for path in (older, newer, older, newer):
+        import_one(store, path)
+    assert texts(store) == ["2"]
+    assert [view.text for view in store.session("cli:direct").history()] == ["1", "2"]
+
+
 def test_damaged_lines_are_reported_and_the_rest_is_imported(
     tmp_path: Path, store: SessionStore
 ) -> None:
