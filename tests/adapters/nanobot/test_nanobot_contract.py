@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from engine_support import clean
 from hypothesis import given
@@ -21,7 +22,7 @@ from eventstore.adapters.nanobot import Session, SessionManager
 from eventstore.adapters.nanobot.comparing import Kept, same
 from eventstore.adapters.nanobot.keys import file_name, key_of, key_of_file, session_id_of
 from eventstore.adapters.nanobot.messages import message_of, plain
-from eventstore.errors import InvalidValueError
+from eventstore.errors import EventStoreError, InvalidValueError
 from eventstore.importers import nanobot as importer
 
 
@@ -260,6 +261,20 @@ def test_one_damaged_line_costs_one_line(tmp_path: Path, caplog: pytest.LogCaptu
     manager.close()
 
 
+def test_a_damaged_store_is_an_error_and_no_empty_session(manager: SessionManager) -> None:
+    session = manager.get_or_create("a:b")
+    talk(session, "1", "2")
+    manager.save(session)
+    with closing(ours(manager.workspace / "copy")) as copy:
+        path = copy.store.path
+        copy.save(session)
+    connection = apsw.Connection(path)
+    connection.execute("UPDATE contents SET body = '{' WHERE position = 2")
+    connection.close()
+    with closing(ours(manager.workspace / "copy")) as copy, pytest.raises(EventStoreError):
+        copy.get_or_create("a:b")
+
+
 # -- what is appended ----------------------------------------------------------------------------
 
 
@@ -401,6 +416,39 @@ def test_what_others_append_is_seen(manager: SessionManager) -> None:
     assert found.get_history()[1] == {"role": "assistant", "content": "from elsewhere"}
     datetime.fromisoformat(found.messages[1]["timestamp"])
     manager.list_sessions()
+
+
+def test_a_fork_is_a_session_like_any_other(manager: SessionManager) -> None:
+    session = manager.get_or_create("a:b")
+    talk(session, "1", "2", "3")
+    session.last_consolidated = 1
+    session.metadata = {"x": 1}
+    manager.save(session)
+    manager.store.session("a:b").fork("a:c")
+    fork = manager.get_or_create("a:c")
+    assert [message["content"] for message in fork.messages] == ["2", "3"]
+    assert (fork.metadata, fork.created_at) == ({"x": 1}, session.created_at)
+    fork.messages[1]["content"] = "three"
+    fork.add_message("user", "4")
+    manager.save(fork)
+    assert loaded(manager, "a:c").messages == fork.messages
+    assert loaded(manager, "a:b").messages == session.messages
+    assert sorted(one["key"] for one in manager.list_sessions()) == ["a:b", "a:c"]
+
+
+def test_a_session_that_was_cleared_often_is_read_from_where_it_begins(
+    manager: SessionManager,
+) -> None:
+    session = manager.get_or_create("a:b")
+    for number in range(3):
+        session.clear()
+        talk(session, f"{number}", f"{number}!", f"{number}?")
+        session.last_consolidated = number
+        manager.save(session)
+        with closing(ours(manager.workspace)) as another:
+            found = another.get_or_create("a:b")
+            assert (found.messages, found.last_consolidated) == (session.messages, number)
+    assert manager.store.session("a:b").configuration()["first_seq"] == 7  # type: ignore[index]
 
 
 def test_sessions_of_others_are_not_listed(manager: SessionManager) -> None:

@@ -58,7 +58,7 @@ class Both(RuleBasedStateMachine):
         self.times = itertools.count()
 
     def teardown(self) -> None:
-        self.ours.store.verify()
+        assert self.ours.store.verify() == []
         assert self.ours.store.check() == []
         self.ours.close()
         shutil.rmtree(self.folder)
