@@ -269,6 +269,11 @@ def test_a_damaged_store_is_an_error_and_no_empty_session(manager: SessionManage
         path = copy.store.path
         copy.save(session)
     connection = apsw.Connection(path)
+    triggers = connection.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'trigger'"
+    ).fetchall()
+    for (name,) in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
     connection.execute("UPDATE contents SET body = '{' WHERE position = 2")
     connection.close()
     with closing(ours(manager.workspace / "copy")) as copy, pytest.raises(EventStoreError):
