@@ -23,8 +23,10 @@ CREATE TABLE {sessions} (
     prompt_position INTEGER,
     configuration_position INTEGER,
     pending_position INTEGER,
-    preview_position INTEGER,      -- the first message of a user
+    preview_position INTEGER,      -- the first message of a user that was not cleared
     created_at INTEGER NOT NULL,   -- µs since 1970
     updated_at INTEGER NOT NULL,
-    last_message_at INTEGER
+    last_message_at INTEGER,       -- of those that were not cleared
+    ended_at INTEGER,              -- when it was ended last; NULL when it is active
+    ended_position INTEGER         -- where the reason is
 ) STRICT;
