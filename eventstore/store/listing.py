@@ -25,8 +25,8 @@ class SessionDetails(Struct, frozen=True, kw_only=True):
     """An open session with its texts and its usage; what was erased is None.
 
     `messages` counts the active ones, `tool_calls` every call with an id that was ever made.
-    `opening` is the text of the first user's message that was not cleared. Times are µs since
-    1970; `ended_at` is None for a session that has not ended, or was reopened.
+    `opening` is the text of the first active message of a user. Times are µs since
+    1970; `ended_at` is None unless its status is ``ended``.
     """
 
     stream: int
@@ -106,6 +106,6 @@ def _details(row: DetailRow, texts: dict[int, Any], usage: UsageTotals) -> Sessi
         prompt=text(row.prompt_position, PromptContent, "prompt"),
         configuration=text(row.configuration_position, ConfigurationContent, "configuration") or {},
         metadata=text(row.created_position, SessionContent, "metadata") or {},
-        opening=text(row.preview_position, MessageContent, "text"),
+        opening=text(row.opening_position, MessageContent, "text"),
         usage=usage,
     )

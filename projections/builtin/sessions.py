@@ -45,8 +45,6 @@ class SessionRow(Struct):
     created_at: int = 0
     updated_at: int = 0
     last_message_at: int | None = None
-    ended_at: int | None = None
-    ended_position: int | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(SessionRow))
@@ -71,7 +69,6 @@ class Sessions(Projection):
     """The `sessions` table."""
 
     name = "sessions"
-    version = 2
     tables = ("sessions",)
     schema = (files("projections.builtin") / "sessions.sql").read_text(encoding="utf-8")
     inline = True
@@ -183,22 +180,12 @@ def _compacted(row: SessionRow, e: ev.ContextCompacted, _: int, at: int) -> None
 
 
 def _removed(
-    row: SessionRow, e: ev.MessagesConsolidated | ev.MessagesRetracted, _: int, __: int
+    row: SessionRow,
+    e: ev.MessagesConsolidated | ev.MessagesRetracted | ev.MessagesCleared,
+    _: int,
+    __: int,
 ) -> None:
     row.active_messages -= e.count
-
-
-def _cleared(row: SessionRow, _: ev.MessagesCleared, __: int, ___: int) -> None:
-    row.active_messages = 0
-    row.preview_position = row.last_message_at = None
-
-
-def _ended(row: SessionRow, _: ev.SessionEnded, position: int, at: int) -> None:
-    row.status, row.ended_at, row.ended_position = "ended", at, position
-
-
-def _reopened(row: SessionRow, _: ev.SessionReopened, __: int, ___: int) -> None:
-    row.status, row.ended_at, row.ended_position = "active", None, None
 
 
 def _status(status: str) -> Callable[[SessionRow, Any, int, int], None]:
@@ -242,8 +229,8 @@ def _unknown(_: SessionRow, e: ev.UnknownEvent, __: int, ___: int) -> None:
 _CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
     ev.SessionCreated: _created,
     ev.SessionForked: _forked,
-    ev.SessionEnded: _ended,
-    ev.SessionReopened: _reopened,
+    ev.SessionEnded: _status("ended"),
+    ev.SessionReopened: _status("active"),
     ev.SessionArchived: _status("archived"),
     ev.SessionClosed: _status("closed"),
     ev.SessionReparented: _reparented,
@@ -258,7 +245,7 @@ _CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
     ev.ContextCompacted: _compacted,
     ev.MessagesConsolidated: _removed,
     ev.MessagesRetracted: _removed,
-    ev.MessagesCleared: _cleared,
+    ev.MessagesCleared: _removed,
     ev.UnknownEvent: _unknown,
 }
 

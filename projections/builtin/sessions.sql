@@ -23,10 +23,8 @@ CREATE TABLE {sessions} (
     prompt_position INTEGER,
     configuration_position INTEGER,
     pending_position INTEGER,
-    preview_position INTEGER,      -- the first message of a user that was not cleared
+    preview_position INTEGER,      -- the first message of a user
     created_at INTEGER NOT NULL,   -- µs since 1970
     updated_at INTEGER NOT NULL,
-    last_message_at INTEGER,       -- of those that were not cleared
-    ended_at INTEGER,              -- when it was ended last; NULL when it is active
-    ended_position INTEGER         -- where the reason is
+    last_message_at INTEGER
 ) STRICT;

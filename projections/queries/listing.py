@@ -18,17 +18,34 @@ from eventstore.log.engine import rows_of
 from projections.queries.usage import UsageTotals
 
 _LISTED = "(SELECT value FROM json_each(?))"
-_ROWS = (
-    "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, q.session_id, "
-    "p.created_at, p.ended_at, p.last_message_at, p.active_messages, p.tool_calls, "
-    "(SELECT e.position FROM events AS e WHERE e.stream = p.stream AND e.version = 1), "
-    "p.title_position, p.prompt_position, p.configuration_position, p.ended_position, "
-    "p.preview_position FROM ("
-)
 _FROM = " FROM sessions AS p JOIN streams AS s ON s.id = p.stream"
-_JOINED = (
-    f") AS f JOIN sessions AS p ON p.stream = f.stream{_FROM.removeprefix(' FROM sessions AS p')} "
-    "LEFT JOIN streams AS q ON q.id = p.parent"
+_TIME = "coalesce(json_extract({0}.facts, '$.occurred_at'), {0}.recorded_at)"
+_ENDED = (
+    "CASE WHEN p.status = 'ended' THEN (SELECT e.position FROM events AS e "
+    "WHERE e.stream = p.stream AND e.type = 'session.ended' ORDER BY e.version DESC LIMIT 1) END"
+)
+#: The projection's columns count messages that were cleared or retracted since; then it is asked
+#: which are active.
+_LAST_AT = (
+    "CASE WHEN p.active_messages = p.messages THEN p.last_message_at ELSE "  # noqa: S608
+    f"(SELECT {_TIME.format('e')} FROM messages AS m JOIN events AS e ON e.position = m.position "
+    "WHERE m.stream = p.stream AND m.state = 'active' ORDER BY m.seq DESC LIMIT 1) END"
+)
+_OPENING = (
+    "CASE WHEN p.active_messages = p.messages THEN p.preview_position ELSE "
+    "(SELECT m.position FROM messages AS m WHERE m.stream = p.stream AND m.state = 'active' "
+    "AND m.role = 'user' ORDER BY m.seq LIMIT 1) END"
+)
+_ROWS = (
+    "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, q.session_id, "  # noqa: S608
+    f"p.created_at, {_TIME.format('x')}, {_LAST_AT}, p.active_messages, p.tool_calls, "
+    "f.created_position, p.title_position, p.prompt_position, p.configuration_position, "
+    f"f.ended_position, {_OPENING} FROM (SELECT p.stream, (SELECT e.position FROM events AS e "
+    "WHERE e.stream = p.stream AND e.version = 1) AS created_position, "
+    f"{_ENDED} AS ended_position FROM ({{page}}) AS f JOIN sessions AS p ON p.stream = f.stream"
+    ") AS f JOIN sessions AS p ON p.stream = f.stream JOIN streams AS s ON s.id = p.stream "
+    "LEFT JOIN streams AS q ON q.id = p.parent LEFT JOIN events AS x ON x.position = "
+    "f.ended_position ORDER BY p.created_at DESC, p.stream DESC"
 )
 _TEXTS = (
     "SELECT e.position, e.type, e.schema, c.body FROM json_each(?) AS j "
@@ -82,7 +99,7 @@ class DetailRow(NamedTuple):
     prompt_position: int | None
     configuration_position: int | None
     ended_position: int | None
-    preview_position: int | None
+    opening_position: int | None
 
     def positions(self) -> Iterable[int]:
         """Where the texts of this row are."""
@@ -106,7 +123,7 @@ def select(
     page = (
         f"SELECT p.stream{_FROM}{where} ORDER BY p.created_at DESC, p.stream DESC LIMIT ? OFFSET ?"
     )
-    sql = f"{_ROWS}{page}{_JOINED} ORDER BY p.created_at DESC, p.stream DESC"
+    sql = _ROWS.replace("{page}", page)
     return [DetailRow._make(row) for row in rows_of(connection, sql, (*values, limit, offset))]
 
 
@@ -136,7 +153,7 @@ def _terms(which: Which) -> tuple[str, list[Any]]:
             terms.append(term)
             values.append(codec.encode(listed).decode())
     if which.ended_created_before is not None:
-        terms.append("p.ended_at IS NOT NULL AND p.created_at < ?")
+        terms.append("p.status = 'ended' AND p.created_at < ?")
         values.append(which.ended_created_before)
     return f" WHERE {' AND '.join(terms)}", values
 
