@@ -2,7 +2,8 @@
 
 Compared are results, orders and types of errors, on the columns and calls of schema 6; times are
 masked, row ids compared by the order in which they were given. Where the two differ on purpose
-there is an entry in `DIFFERENCES` with the reason, and a test that the entry is true: an entry whose
+there is an entry in `DIFFERENCES` with the reason,
+and a test that the entry is true: an entry whose
 difference is gone fails.
 """
 
@@ -81,13 +82,15 @@ IDS = st.sampled_from(["abc", "abd", "ABC", "a_b", "a%b", "x", "x y", "会话", 
 PREFIXES = st.sampled_from(["a", "ab", "AB", "abc", "a_", "a%", "x", "会", "", "\\", "zzz", "X Y"])
 SOURCES = st.sampled_from(["cli", "telegram", "cron"])
 TITLES = st.sampled_from(
-    ["t", "T", "t #2", "t #7", "t #x", "T #3", " t\n #2 ", "", "   ", None, "a%b", "a%b #2", "aXb #9",
+    ["t", "T", "t #2", "t #7", "t #x", "T #3", " t\n #2 ", "", "   ", None, "a%b", "a%b #2",
+    "aXb #9",
      "z\u200bz", "n" * 100, "n" * 101, "计划", "tab\there", "\x07", "a\u3000b", "a\\b #4"]
 )  # fmt: skip
 TEXTS = st.one_of(
     st.none(),
     st.sampled_from(
-        ["", "hello", "line one\nline two\r\nthree", "x" * 70, " y" * 31 + "   end", "nul\x00inside",
+        ["", "hello", "line one\nline two\r\nthree", "x" * 70, " y" * 31 + "   end",
+        "nul\x00inside",
          "docker deploy", "python and docker", "emoji 🙂", "a b c d", "\t", "中文 text"]
     ),
     st.text(max_size=80).filter(lambda text: "\ud800" not in text),
@@ -204,7 +207,8 @@ class Pair(RuleBasedStateMachine):
         self.compare_session(session_id)
 
     @rule(
-        session_id=IDS, role=st.sampled_from(["user", "assistant", "tool", "system"]), content=TEXTS,
+        session_id=IDS, role=st.sampled_from(["user", "assistant", "tool", "system"]),
+        content=TEXTS,
         tool_name=MAYBE_TEXT, calls=CALLS, call_id=st.sampled_from([None, None, "c1", "c9", ""]),
         tokens=st.one_of(st.none(), COUNT), finish=MAYBE_TEXT, reasoning=MAYBE_TEXT,
         details=OPAQUE, items=OPAQUE,
@@ -303,7 +307,8 @@ class Pair(RuleBasedStateMachine):
         )
 
     @rule(
-        query=st.sampled_from(["docker", "hello", "docker deploy", "docker OR hello", '"docker deploy"',
+        query=st.sampled_from(["docker", "hello", "docker deploy", "docker OR hello",
+        '"docker deploy"',
                                "python NOT deploy", "dep*", "", "   ", "search", "line three"]),
         sources=st.sampled_from([None, None, [], ["cli"], ["cli", "cron"]]),
         excluded=st.sampled_from([None, [], ["cli"]]),
