@@ -551,7 +551,8 @@ def said(db: SessionDB) -> SessionDB:
         ("dep*", ["docker deploy now", "we deployed python"]), ('"is docker"', ["what is docker"]),
         ("python OR fine", ["it's fine", "we deployed python"]),
         ("docker NOT what", ["docker deploy now"]),
-        ("大别山", ["我们讨论大别山项目计划"]), ("chat-send", ["chat-send works"]), ("hello AND", []),
+        ("大别山", ["我们讨论大别山项目计划"]),
+        ("chat-send", ["chat-send works"]), ("hello AND", []),
         ("docker AND", ["docker deploy now", "what is docker"]),
         ("DOCKER what", ["what is docker"]),
     ],
@@ -628,7 +629,7 @@ def test_tool_names_and_arguments_are_found_too(db: SessionDB) -> None:
     assert len(db.search_messages("search")) == 1
 
 
-# -- export and deletion -----------------------------------------------------------------------------
+# -- export and deletion ---------------------------------------------------------------------------
 
 
 def test_an_export_is_the_row_with_the_messages(said: SessionDB) -> None:
