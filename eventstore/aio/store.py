@@ -23,7 +23,7 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
-from eventstore.store.searching import SECONDS, SearchResult
+from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
 from eventstore.store.statistics import Stats
@@ -224,10 +224,12 @@ class AsyncSessionStore:
         self,
         query: str,
         *,
+        syntax: str = WORDS,
         session: AsyncSession | None = None,
         lineage: AsyncSession | None = None,
-        source: str | None = None,
-        role: str | None = None,
+        source: Sequence[str] | str | None = None,
+        exclude_source: Sequence[str] | str | None = None,
+        role: Sequence[str] | str | None = None,
         kind: str | None = None,
         since: int | None = None,
         until: int | None = None,
@@ -244,9 +246,11 @@ class AsyncSessionStore:
         return await self.threads.read(
             lambda: self.wrapped.search(
                 query,
+                syntax=syntax,
                 session=within,
                 lineage=family,
                 source=source,
+                exclude_source=exclude_source,
                 role=role,
                 kind=kind,
                 since=since,
