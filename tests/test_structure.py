@@ -67,6 +67,7 @@ LAYERS = {
     "eventstore.log": GROUND,
     "eventstore.session": (*GROUND, "eventstore.session"),
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
+    "eventstore.claims": (*GROUND, "eventstore.claims"),
     "projections": (*GROUND, "projections"),
     "eventstore.testing": (*GROUND, "eventstore.testing"),
 }

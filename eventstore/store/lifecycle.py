@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 from msgspec import Struct
 
-from eventstore import snapshots
+from eventstore import claims, snapshots
 from eventstore.errors import InvalidRangeError, InvalidValueError, SessionClosedError
 from eventstore.events.catalogue import ContentErased, Lifecycle
 from eventstore.log import erasure
@@ -198,6 +198,7 @@ def erase(
         )
         transaction.flush()
         erase_derived(connection, targets)
+        claims.erase(connection, targets)
         shared = erasure.wipe(connection, targets)
         if positions is None:
             erasure.rename(connection, stream, head.uid)

@@ -176,9 +176,13 @@ class Session:
 
     # -- what is in force ------------------------------------------------------------------
 
-    def set_title(self, title: str | None) -> None:
-        """Give the session a title, or take it away with None."""
-        self._do(do.SetTitle(title=title))
+    def set_title(self, title: str | None, *, unique: bool = False) -> None:
+        """Give the session a title, or take it away with None.
+
+        A `unique` title is claimed until the session gets another one, is closed or erased: no
+        other open session can claim it meanwhile. Raises `TitleTakenError`.
+        """
+        self._do(do.SetTitle(title=title, unique=unique))
 
     def change_prompt(self, prompt: str | None) -> None:
         """Give the session another system prompt, or none."""

@@ -17,6 +17,7 @@ from eventstore.errors import (
     ReadOnlyStoreError,
     RuleError,
     StoreBusyError,
+    TitleTakenError,
 )
 
 
@@ -30,11 +31,16 @@ class ClosedError(AttributeError):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the errors of the engine's rules and of its file as Python's and `sqlite3`'s own."""
+    """Raise the errors of the engine's rules and of its file as Python's and `sqlite3`'s own.
+
+    A title that is taken stays what it is: its caller says it in Hermes's words.
+    """
     try:
         yield
     except NotJSONError as error:
         raise ProgrammingError(str(error)) from error
+    except TitleTakenError:
+        raise
     except RuleError as error:
         raise ValueError(str(error)) from error
     except StoreBusyError as error:

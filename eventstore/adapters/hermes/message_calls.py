@@ -123,7 +123,15 @@ class MessageCalls(Connection):
         wanted = searching.query_of(query)
         if limit < 0:
             limit = searching.ALL
-        hits = self._hits(wanted, source_filter, exclude_sources, role_filter, limit, offset)
+        hits = self.store.search(
+            wanted,
+            source=source_filter,
+            exclude_source=exclude_sources or None,
+            role=role_filter or None,
+            limit=limit,
+            offset=offset,
+            seconds=None,
+        ).hits
         streams = tuple({hit.stream for hit in hits})
         found = {one.stream: one for one in self._listed(Which(streams=streams))}
         return [
@@ -131,29 +139,6 @@ class MessageCalls(Connection):
             for hit in hits
             if hit.stream in found
         ]
-
-    def _hits(
-        self,
-        wanted: str,
-        source_filter: Sequence[str] | None,
-        exclude_sources: Sequence[str] | None,
-        role_filter: Sequence[str] | None,
-        limit: int,
-        offset: int,
-    ) -> Sequence[Hit]:
-        filtered = source_filter is not None or bool(exclude_sources) or bool(role_filter)
-        if not filtered:
-            return self.store.search(wanted, limit=limit, offset=offset, seconds=None).hits
-        hits = self.store.search(wanted, limit=searching.ALL, seconds=None).hits
-        found = {one.stream: one for one in self._listed(Which())}
-        kept = [
-            hit
-            for hit in hits
-            if (source_filter is None or found[hit.stream].source in source_filter)
-            and (not exclude_sources or found[hit.stream].source not in exclude_sources)
-            and (not role_filter or hit.role in role_filter)
-        ]
-        return kept[offset : offset + limit]
 
     def _around(self, hit: Hit) -> list[MessageView]:
         """The message before a hit, itself, and the one after it."""

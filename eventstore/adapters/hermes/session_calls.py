@@ -8,7 +8,7 @@ from typing import Any
 from eventstore.adapters.hermes import errors, rows, titles
 from eventstore.adapters.hermes.connection import Connection
 from eventstore.adapters.hermes.errors import translated
-from eventstore.errors import SessionClosedError, SessionExistsError
+from eventstore.errors import SessionClosedError, SessionExistsError, TitleTakenError
 from eventstore.events.catalogue import Lifecycle, UsageRecorded
 from eventstore.log.port import Actor
 from eventstore.session import commands as do
@@ -182,13 +182,16 @@ class SessionCalls(Connection):
         """
         cleaned = titles.sanitize_title(title)
         errors.require_text(cleaned, "title")
-        if cleaned is not None:
-            holder = title_queries.newest(self.store.log, cleaned)
-            if holder is not None and holder.session_id != session_id:
-                raise ValueError(
-                    f"Title {cleaned!r} is already in use by session {holder.session_id}"
-                )
-        return self._do(session_id, do.SetTitle(title=cleaned))
+        try:
+            if cleaned is not None:  # a title that was set otherwise may not be claimed
+                holder = title_queries.newest(self.store.log, cleaned)
+                if holder is not None and holder.session_id != session_id:
+                    raise TitleTakenError(cleaned, holder.session_id)
+            return self._do(session_id, do.SetTitle(title=cleaned, unique=cleaned is not None))
+        except TitleTakenError as error:
+            raise ValueError(
+                f"Title {error.title!r} is already in use by session {error.session}"
+            ) from error
 
     def get_session_title(self, session_id: str) -> str | None:
         """The title of a session."""

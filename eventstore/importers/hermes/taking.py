@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from eventstore import codec
 from eventstore.errors import EventFormatError, NotJSONError
 from eventstore.events.catalogue import CustomEvent, Kind, MessageAppended, RecordImported
@@ -27,6 +29,7 @@ from eventstore.log.port import unchanged_since
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
+from eventstore.store import titles
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
@@ -202,6 +205,18 @@ class Taking:
         self._pending += mapping.of_the_row(
             old or {}, row, self.state, lambda: self.session.configuration() or {}, calls, latest
         )
+        self._pending = [self._free(command) for command in self._pending]
+
+    def _free(self, command: Command) -> Command:
+        """Claim a title, as Hermes does, unless a session of this store has it already."""
+        if not isinstance(command, do.SetTitle) or command.title is None:
+            return command
+        holder = titles.newest(self.store.log, command.title)
+        if holder is None or holder.stream == self.session.stream:
+            return replace(command, unique=True)
+        reason = f"the title {command.title!r} is in use by session {holder.session_id!r} as well"
+        self._tell(self.source.number, reason)
+        return command
 
     def _store(self) -> None:
         """Store what is pending, with how far that goes, as one transaction."""
