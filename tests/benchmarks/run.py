@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import apsw
+import rows_adapter_hermes
 import rows_append
 import rows_files
 import rows_history
@@ -29,7 +30,7 @@ from peers import PEERS, present
 from samples import texts_of, transcripts
 
 #: Each yields rows; another one is a module and its name here.
-MODULES = (rows_append, rows_history, rows_files, rows_search)
+MODULES = (rows_append, rows_history, rows_files, rows_search, rows_adapter_hermes)
 
 PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py")
 
