@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from eventstore.events.catalogue import (
-    ConfigurationContent,
-    MessageContent,
-    PromptContent,
-    ReasonContent,
-    SessionContent,
-    TitleContent,
-)
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.reads import require_current
-from projections.queries import listing
+from eventstore.store.views import MessageView, message_view
+from projections.queries import listing, messages
 from projections.queries.listing import DetailRow, Which
 from projections.queries.usage import UsageTotals
+
+#: States of messages that nobody is shown any more.
+HIDDEN = ("retracted", "cleared")
 
 
 class SessionDetails(Struct, frozen=True, kw_only=True):
@@ -68,6 +65,30 @@ def session(log: SqliteLog, session_id: str) -> SessionDetails | None:
     return found[0] if found else None
 
 
+def rows(log: SqliteLog, streams: Iterable[int]) -> dict[int, DetailRow]:
+    """The rows of these sessions, of those that are open, without their texts."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        found = listing.select(connection, Which(streams=tuple(set(streams))))
+    return {row.stream: row for row in found}
+
+
+def around(
+    log: SqliteLog, places: Sequence[tuple[int, int]], count: int
+) -> dict[tuple[int, int], list[MessageView]]:
+    """For each ``(stream, seq)`` the message and so many before and after it, in order of seq.
+
+    Messages that were retracted or cleared are left out.
+    """
+    found: dict[tuple[int, int], list[MessageView]] = {place: [] for place in places}
+    with log.snapshot() as connection:
+        require_current(connection)
+        for index, row in messages.around(connection, places, count):
+            if row.state not in HIDDEN:
+                found[places[index]].append(message_view(row))
+    return found
+
+
 def stream_of(log: SqliteLog, session_id: str) -> int | None:
     """The stream number of the open session with exactly this id."""
     with log.snapshot() as connection:
@@ -84,9 +105,9 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
 
 
 def _details(row: DetailRow, texts: dict[int, Any], usage: UsageTotals) -> SessionDetails:
-    def text(position: int | None, content_type: type, field: str) -> Any:
+    def text(position: int | None, field: str) -> Any:
         content = None if position is None else texts.get(position)
-        return getattr(content, field) if isinstance(content, content_type) else None
+        return None if content is None else content.get(field)
 
     return SessionDetails(
         stream=row.stream,
@@ -98,14 +119,14 @@ def _details(row: DetailRow, texts: dict[int, Any], usage: UsageTotals) -> Sessi
         parent=row.parent,
         created_at=row.created_at,
         ended_at=row.ended_at,
-        end_reason=text(row.ended_position, ReasonContent, "reason"),
+        end_reason=text(row.ended_position, "reason"),
         last_message_at=row.last_message_at,
         messages=row.messages,
         tool_calls=row.tool_calls,
-        title=text(row.title_position, TitleContent, "title"),
-        prompt=text(row.prompt_position, PromptContent, "prompt"),
-        configuration=text(row.configuration_position, ConfigurationContent, "configuration") or {},
-        metadata=text(row.created_position, SessionContent, "metadata") or {},
-        opening=text(row.opening_position, MessageContent, "text"),
+        title=text(row.title_position, "title"),
+        prompt=text(row.prompt_position, "prompt"),
+        configuration=text(row.configuration_position, "configuration") or {},
+        metadata=text(row.created_position, "metadata") or {},
+        opening=text(row.opening_position, "text"),
         usage=usage,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from eventstore.events.catalogue import TitleContent
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session import titles
 from eventstore.store.reads import require_current
@@ -26,9 +25,9 @@ def titled(log: SqliteLog) -> list[Titled]:
         rows = listing.titled(connection)
         texts = listing.texts_at(connection, [row.position for row in rows])
     return [
-        Titled(row.stream, row.session_id, content.title)
+        Titled(row.stream, row.session_id, texts[row.position]["title"])
         for row in rows
-        if isinstance(content := texts.get(row.position), TitleContent)
+        if row.position in texts
     ]
 
 

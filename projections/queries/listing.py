@@ -48,9 +48,8 @@ _ROWS = (
     "f.ended_position ORDER BY p.created_at DESC, p.stream DESC"
 )
 _TEXTS = (
-    "SELECT e.position, e.type, e.schema, c.body FROM json_each(?) AS j "
-    "CROSS JOIN events AS e ON e.position = j.value "
-    "CROSS JOIN contents AS c ON c.position = j.value WHERE c.body IS NOT NULL"
+    "SELECT c.position, c.body FROM json_each(?) AS j CROSS JOIN contents AS c "
+    "ON c.position = j.value WHERE c.body IS NOT NULL"
 )
 _USAGE = (
     "SELECT stream, count(*), sum(input), sum(cache_read), sum(cache_write), sum(output), "  # noqa: S608
@@ -164,14 +163,20 @@ def titled(connection: apsw.Connection) -> list[TitledRow]:
 
 
 def texts_at(connection: apsw.Connection, positions: Sequence[int]) -> dict[int, Any]:
-    """The contents of the events at these positions; what was erased or has none is left out."""
+    """The contents of the events at these positions, as plain JSON.
+
+    What was erased or has none is left out.
+    """
     fetch = reading.blob_fetcher(connection)
     found: dict[int, Any] = {}
-    for position, name, schema, body in rows_of(connection, _TEXTS, (_json(positions),)):
+    for position, body in rows_of(connection, _TEXTS, (_json(positions),)):
         try:
-            found[position] = blobs.read_content(name, schema, body.encode(), fetch)
+            if blobs.MARK in body:
+                found[position] = blobs.read_content("", 1, body.encode(), fetch)
+            else:
+                found[position] = codec.decode(body)
         except (EventFormatError, CorruptStoreError) as error:
-            raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
+            raise CorruptStoreError(f"the text at {position} cannot be read: {error}") from error
     return found
 
 

@@ -11,10 +11,9 @@ from eventstore.adapters.hermes.errors import translated
 from eventstore.errors import SessionClosedError
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
+from eventstore.store import listing
 from eventstore.store.listing import SessionDetails
-from eventstore.store.searching import Hit
 from eventstore.store.views import MessageView
-from projections.queries.listing import Which
 
 
 class MessageCalls(Connection):
@@ -132,19 +131,11 @@ class MessageCalls(Connection):
             offset=offset,
             seconds=None,
         ).hits
-        streams = tuple({hit.stream for hit in hits})
-        found = {one.stream: one for one in self._listed(Which(streams=streams))}
+        found = listing.rows(self.store.log, (hit.stream for hit in hits))
+        places = [(hit.stream, hit.seq) for hit in hits]
+        around = listing.around(self.store.log, places, 1)
         return [
-            searching.result_row(hit, found[hit.stream], self._around(hit))
-            for hit in hits
-            if hit.stream in found
-        ]
-
-    def _around(self, hit: Hit) -> list[MessageView]:
-        """The message before a hit, itself, and the one after it."""
-        session = self.store.session_of(hit.stream)
-        return [
-            one
-            for one in session.history(after=max(hit.seq - 2, 0), limit=3)
-            if abs(one.seq - hit.seq) <= 1 and one.state not in ("retracted", "cleared")
+            searching.result_row(hit, found[hit.stream], around[place])
+            for hit, place in zip(hits, places, strict=True)
+            if hit.stream in found and around[place]
         ]

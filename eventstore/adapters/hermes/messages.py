@@ -8,6 +8,7 @@ stored comes back equal.
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from sqlite3 import ProgrammingError
 from typing import Any
 
@@ -189,4 +190,4 @@ def chat_message(message: MessageView) -> dict[str, Any]:
 
 def in_order(messages: list[MessageView]) -> list[MessageView]:
     """By time, and by row id where times are equal; nearly always they are in order already."""
-    return sorted(messages, key=lambda message: (message.at, message.position))
+    return sorted(messages, key=attrgetter("at", "position"))
