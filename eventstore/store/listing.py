@@ -17,6 +17,9 @@ from projections.queries.usage import UsageTotals
 #: States of messages that nobody is shown any more.
 HIDDEN = ("retracted", "cleared")
 
+_NOTHING: dict[str, Any] = {}
+_UNUSED = UsageTotals()
+
 
 class SessionDetails(Struct, frozen=True, kw_only=True):
     """An open session with its texts and its usage; what was erased is None.
@@ -56,7 +59,7 @@ def sessions(
         rows = listing.select(connection, which, limit, offset)
         texts = listing.texts_at(connection, [at for row in rows for at in row.positions()])
         usage = listing.usage_of(connection, [row.stream for row in rows])
-    return [_details(row, texts, usage.get(row.stream, UsageTotals())) for row in rows]
+    return [_details(row, texts, usage.get(row.stream, _UNUSED)) for row in rows]
 
 
 def session(log: SqliteLog, session_id: str) -> SessionDetails | None:
@@ -104,11 +107,8 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
         return listing.count(connection, which)
 
 
-def _details(row: DetailRow, texts: dict[int, Any], usage: UsageTotals) -> SessionDetails:
-    def text(position: int | None, field: str) -> Any:
-        content = None if position is None else texts.get(position)
-        return None if content is None else content.get(field)
-
+def _details(row: DetailRow, texts: dict[int | None, Any], usage: UsageTotals) -> SessionDetails:
+    text = texts.get
     return SessionDetails(
         stream=row.stream,
         session_id=row.session_id,
@@ -119,14 +119,14 @@ def _details(row: DetailRow, texts: dict[int, Any], usage: UsageTotals) -> Sessi
         parent=row.parent,
         created_at=row.created_at,
         ended_at=row.ended_at,
-        end_reason=text(row.ended_position, "reason"),
+        end_reason=text(row.ended_position, _NOTHING).get("reason"),
         last_message_at=row.last_message_at,
         messages=row.messages,
         tool_calls=row.tool_calls,
-        title=text(row.title_position, "title"),
-        prompt=text(row.prompt_position, "prompt"),
-        configuration=text(row.configuration_position, "configuration") or {},
-        metadata=text(row.created_position, "metadata") or {},
-        opening=text(row.opening_position, "text"),
+        title=text(row.title_position, _NOTHING).get("title"),
+        prompt=text(row.prompt_position, _NOTHING).get("prompt"),
+        configuration=text(row.configuration_position, _NOTHING).get("configuration") or {},
+        metadata=text(row.created_position, _NOTHING).get("metadata") or {},
+        opening=text(row.opening_position, _NOTHING).get("text"),
         usage=usage,
     )

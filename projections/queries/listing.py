@@ -162,13 +162,13 @@ def titled(connection: apsw.Connection) -> list[TitledRow]:
     return [TitledRow._make(row) for row in rows_of(connection, _TITLED)]
 
 
-def texts_at(connection: apsw.Connection, positions: Sequence[int]) -> dict[int, Any]:
+def texts_at(connection: apsw.Connection, positions: Sequence[int]) -> dict[int | None, Any]:
     """The contents of the events at these positions, as plain JSON.
 
     What was erased or has none is left out.
     """
     fetch = reading.blob_fetcher(connection)
-    found: dict[int, Any] = {}
+    found: dict[int | None, Any] = {}
     for position, body in rows_of(connection, _TEXTS, (_json(positions),)):
         try:
             if blobs.MARK in body:
@@ -182,9 +182,14 @@ def texts_at(connection: apsw.Connection, positions: Sequence[int]) -> dict[int,
 
 def usage_of(connection: apsw.Connection, streams: Sequence[int]) -> dict[int, UsageTotals]:
     """The usage of each of these sessions that has any."""
-    names = ("calls", "input", "cache_read", "cache_write", "output", "reasoning", "cost_nanos")
-    rows = rows_of(connection, _USAGE, (_json(streams),))
-    return {row[0]: UsageTotals(**dict(zip(names, row[1:], strict=True))) for row in rows}
+    return {
+        stream: UsageTotals(
+            calls=calls, input=fresh, cache_read=read, cache_write=written, output=output,
+            reasoning=reasoning, cost_nanos=cost,
+        )
+        for stream, calls, fresh, read, written, output, reasoning, cost
+        in rows_of(connection, _USAGE, (_json(streams),))
+    }  # fmt: skip
 
 
 def _json(values: Sequence[int]) -> str:

@@ -129,21 +129,23 @@ def _to_call(number: int, call: Any) -> ToolCall:
 
 def tool_calls_of(message: MessageView) -> Any:
     """The tool calls as they were given, None when there were none."""
-    metadata = message.metadata or {}
-    if RAW_CALLS in metadata:
+    metadata = message.metadata
+    if metadata and RAW_CALLS in metadata:
         return metadata[RAW_CALLS]
     if not message.tool_calls:
         return None
-    extra = metadata.get(EXTRA_FIELDS) or [{}] * len(message.tool_calls)
-    return [
+    calls = [
         {
             "id": call.id,
             "type": "function",
             "function": {"name": call.name, "arguments": call.arguments},
-            **fields,
         }
-        for call, fields in zip(message.tool_calls, extra, strict=True)
+        for call in message.tool_calls
     ]
+    if metadata and EXTRA_FIELDS in metadata:
+        for call, fields in zip(calls, metadata[EXTRA_FIELDS], strict=True):
+            call.update(fields)
+    return calls
 
 
 def content_of(message: MessageView) -> Any:
@@ -172,19 +174,21 @@ def message_row(session_id: str, message: MessageView) -> dict[str, Any]:
 
 def chat_message(message: MessageView) -> dict[str, Any]:
     """The message as a model is sent it; the model's reasoning goes with its own messages only."""
-    chat: dict[str, Any] = {"role": message.role, "content": content_of(message)}
+    content = message.text if message.parts is None else message.parts
+    chat: dict[str, Any] = {"role": message.role, "content": content}
     if message.call_id:
         chat["tool_call_id"] = message.call_id
     if message.tool_name:
         chat["tool_name"] = message.tool_name
-    if calls := tool_calls_of(message):
+    if message.tool_calls and (calls := tool_calls_of(message)):
         chat["tool_calls"] = calls
     if message.role == "assistant":
         if message.reasoning:
             chat["reasoning"] = message.reasoning
-        for name in OPAQUE:
-            if value := (message.metadata or {}).get(name):
-                chat[name] = value
+        if message.metadata:
+            for name in OPAQUE:
+                if value := message.metadata.get(name):
+                    chat[name] = value
     return chat
 
 

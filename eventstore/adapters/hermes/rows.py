@@ -59,10 +59,14 @@ def session_row(found: SessionDetails) -> dict[str, Any]:
         "cache_read_tokens": usage.cache_read,
         "cache_write_tokens": usage.cache_write,
         "reasoning_tokens": usage.reasoning,
-        **{name: kept.get(name) for name in BILLING},
+        "billing_provider": kept.get("billing_provider"),
+        "billing_base_url": kept.get("billing_base_url"),
+        "billing_mode": kept.get("billing_mode"),
         "estimated_cost_usd": cost,
         "actual_cost_usd": kept.get(ACTUAL_COST),
-        **{name: kept.get(name) for name in PRICING},
+        "cost_status": kept.get("cost_status"),
+        "cost_source": kept.get("cost_source"),
+        "pricing_version": kept.get("pricing_version"),
         "title": found.title,
     }
 
@@ -70,7 +74,9 @@ def session_row(found: SessionDetails) -> dict[str, Any]:
 def rich_row(found: SessionDetails, opening: str | None) -> dict[str, Any]:
     """The row with the beginning of the conversation and its last activity."""
     at = found.created_at if found.last_message_at is None else found.last_message_at
-    return {**session_row(found), "preview": preview(opening), "last_active": seconds(at)}
+    row = session_row(found)
+    row["preview"], row["last_active"] = preview(opening), seconds(at)
+    return row
 
 
 def preview(text: str | None) -> str:
