@@ -64,7 +64,7 @@ class Connection:
         except NotAStoreError as error:
             raise errors.ForeignDatabaseError(
                 f"{error}; if Hermes Agent wrote it, give another path here and import it there "
-                f"with: eventstore --store NEW.db import --format hermes {self.db_path}"
+                f"with: eventstore import --format hermes --db NEW.db {self.db_path}"
             ) from error
 
     @property

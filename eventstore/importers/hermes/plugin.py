@@ -24,7 +24,7 @@ class Hermes(Struct, frozen=True):
     """
 
     name: str = FORMAT
-    patterns: tuple[str, ...] = ("state.db", "*.sqlite", "*.db")
+    patterns: tuple[str, ...] = ("state.db",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether it is a SQLite database with Hermes's tables."""
