@@ -5,7 +5,6 @@ CREATE TABLE IF NOT EXISTS claims (
     digest BLOB NOT NULL,       -- of what is claimed, never its text
     stream INTEGER NOT NULL,    -- who has it
     position INTEGER NOT NULL,  -- the event that took it
-    PRIMARY KEY (kind, digest)
+    PRIMARY KEY (kind, digest),
+    UNIQUE (kind, stream)
 ) STRICT, WITHOUT ROWID;
-
-CREATE UNIQUE INDEX IF NOT EXISTS claims_by_stream ON claims (kind, stream);
