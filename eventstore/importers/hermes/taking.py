@@ -18,7 +18,13 @@ from msgspec.structs import replace
 
 from eventstore import codec
 from eventstore.errors import EventFormatError, NotJSONError
-from eventstore.events.catalogue import CustomEvent, Kind, MessageAppended, RecordImported
+from eventstore.events.catalogue import (
+    CustomEvent,
+    Kind,
+    Lifecycle,
+    MessageAppended,
+    RecordImported,
+)
 from eventstore.importers import lines, records
 from eventstore.importers.attaching import attach
 from eventstore.importers.hermes import mapping
@@ -105,6 +111,7 @@ class Taking:
             source=origin if isinstance(origin, str) else "unknown",
             parent=None if deep else parent,
             kind=Kind.ROOT if parent is None else Kind.SUBAGENT,
+            lifecycle=Lifecycle.DETACHED,  # as with Hermes, deleting a parent leaves its children
             metadata=metadata,
             occurred_at=self.started,
         )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engine_support import clean
 from hermes_original import open_original
-from test_differential import COLUMNS, MESSAGE_COLUMNS, masked, plain
+from test_hermes_differential import COLUMNS, MESSAGE_COLUMNS, masked, plain
 
 from eventstore import SessionStore, errors
 from eventstore.adapters.hermes import SessionDB
@@ -248,6 +248,19 @@ def test_importing_again_adds_what_is_new_and_undoes_nothing(
     assert store.get_session_title("s") == "mine"
     assert (store.get_session("s") or {})["end_reason"] == "over"
     assert store.get_session("t") is not None
+
+
+def test_an_imported_child_outlives_its_parent(store: SessionDB, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    write(
+        path, *tables(6), session("child", 1001.0, parent_session_id="parent"),
+        session("parent", 1002.0), message("child", "user", "hello", 1003.0),
+    )  # fmt: skip
+    assert imported(store, path).sessions == ["parent", "child"]
+    assert (store.get_session("child") or {})["parent_session_id"] == "parent"
+    assert store.delete_session("parent") is True
+    assert (store.get_session("child") or {})["parent_session_id"] is None
+    assert said(store, "child") == ["hello"]
 
 
 def test_an_erased_message_is_not_taken_in_again(store: SessionDB, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What Hermes's callers rely on, line by line: sessions, titles, lists, messages, search, deletion.
 
 A line on which the adapter differs on purpose is tested as what it does instead, and listed in
-`test_differential.DIFFERENCES` or in `docs/adapters/hermes.md`.
+`test_hermes_differential.DIFFERENCES` or in `docs/adapters/hermes.md`.
 """
 
 from __future__ import annotations
