@@ -13,7 +13,7 @@ from engine_support import budget, clean
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import SessionStore, claims, errors
+from eventstore import Lifecycle, SessionStore, claims, errors
 from eventstore.errors import TitleTakenError
 from eventstore.session import commands as do
 from eventstore.session import titles
@@ -327,3 +327,28 @@ def test_claims_follow_a_dict_of_titles_and_from_the_log_alone(calls: list[Any])
         expected = {claims.digest_of(one): sessions[owner].stream for one, owner in held.items()}
         assert {row[1]: row[2] for row in rows(store)} == expected
         assert_rebuilt_equal(store)
+
+
+def test_closing_and_erasing_is_one_transaction_with_all_that_each_does(
+    store: SessionStore,
+) -> None:
+    parent = store.create("parent")
+    parent.set_title("plan", unique=True)
+    parent.append("user", "secret")
+    child, free = parent.spawn("child"), parent.spawn("free", lifecycle=Lifecycle.DETACHED)
+    child.append("user", "the child's")
+    events = store.head.position
+    assert parent.close_and_erase(by="desk", reason="asked").complete
+    types = [one.event.type for one in store.events(after=events)]
+    assert types == [
+        "session.closed", "session.closed", "session.reparented", "content.erased",
+    ]  # fmt: skip
+    assert [one.state().status for one in (parent, child, free)] == ["closed", "closed", "active"]
+    assert free.state().parent is None
+    assert [one.text for one in (*parent.history(), *child.history())] == [None, "the child's"]
+    assert store.get("parent") is None
+    store.create("parent").set_title("plan", unique=True)
+    with pytest.raises(errors.SessionClosedError):
+        parent.close_and_erase()
+    with pytest.raises(errors.InvalidValueError):
+        free.close_and_erase(reason="x" * 201)

@@ -319,6 +319,16 @@ class Session:
         """Erase the content of every event, and the session's id; facts and proofs stay."""
         return self._erase(None, by, reason)
 
+    def close_and_erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
+        """Close the session as `close` does, and erase it, in one transaction.
+
+        Of sessions that are closed with it the content stays.
+        """
+        return lifecycle.close_and_erase(
+            self.store.log, self.stream, by=by, reason=reason,
+            erase_derived=self.store.derived.erase,
+        )  # fmt: skip
+
     def erase_events(
         self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
     ) -> Erased:

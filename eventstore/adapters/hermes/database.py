@@ -103,9 +103,10 @@ class SessionDB(SessionCalls, MessageCalls):
         self._handles.pop(session.id, None)
         with translated():
             try:
-                session.close(reason="deleted")
+                if self.erase_on_delete:
+                    session.close_and_erase(reason="deleted")
+                else:
+                    session.close(reason="deleted")
             except SessionClosedError:
                 return False
-            if self.erase_on_delete:
-                session.erase(reason="deleted")
         return True
