@@ -39,13 +39,11 @@ _OPENING = (
 _ROWS = (
     "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, q.session_id, "  # noqa: S608
     f"p.created_at, {_TIME.format('x')}, {_LAST_AT}, p.active_messages, p.tool_calls, "
-    "f.created_position, p.title_position, p.prompt_position, p.configuration_position, "
-    f"f.ended_position, {_OPENING} FROM (SELECT p.stream, (SELECT e.position FROM events AS e "
-    "WHERE e.stream = p.stream AND e.version = 1) AS created_position, "
-    f"{_ENDED} AS ended_position FROM ({{page}}) AS f JOIN sessions AS p ON p.stream = f.stream"
-    ") AS f JOIN sessions AS p ON p.stream = f.stream JOIN streams AS s ON s.id = p.stream "
-    "LEFT JOIN streams AS q ON q.id = p.parent LEFT JOIN events AS x ON x.position = "
-    "f.ended_position ORDER BY p.created_at DESC, p.stream DESC"
+    "(SELECT e.position FROM events AS e WHERE e.stream = p.stream AND e.version = 1), "
+    "p.title_position, p.prompt_position, p.configuration_position, "
+    f"x.position, {_OPENING} FROM ({{page}}) AS f CROSS JOIN sessions AS p ON p.stream = f.stream "
+    "CROSS JOIN streams AS s ON s.id = p.stream LEFT JOIN streams AS q ON q.id = p.parent "
+    f"LEFT JOIN events AS x ON x.position = {_ENDED} ORDER BY p.created_at DESC, p.stream DESC"
 )
 _TEXTS = (
     "SELECT c.position, c.body FROM json_each(?) AS j CROSS JOIN contents AS c "

@@ -194,4 +194,7 @@ def chat_message(message: MessageView) -> dict[str, Any]:
 
 def in_order(messages: list[MessageView]) -> list[MessageView]:
     """By time, and by row id where times are equal; nearly always they are in order already."""
+    times = [message.at for message in messages]
+    if times == sorted(times):
+        return messages
     return sorted(messages, key=attrgetter("at", "position"))
