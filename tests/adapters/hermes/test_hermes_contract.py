@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_support import clean
-from hypothesis import given
+from engine_support import budget, clean
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import SessionStore, errors
@@ -601,6 +601,24 @@ def test_a_snippet_shows_what_was_cut_and_a_neighbour_two_hundred_characters(
     assert hit["snippet"].startswith("…")
     assert hit["snippet"].endswith("…")
     assert [len(one["content"]) for one in hit["context"]] == [200, 200]
+
+
+def test_the_best_hit_comes_first(db: SessionDB) -> None:
+    db.create_session("s", "cli")
+    db.append_message("s", "user", "a long text " * 30 + "that has the needle once")
+    best = db.append_message("s", "user", "needle, needle, needle")
+    db.append_message("s", "user", "some needle in hay")
+    assert db.search_messages("needle")[0]["id"] == best
+
+
+@settings(max_examples=budget(60), deadline=None)
+@given(st.text(max_size=40))
+def test_no_text_that_is_typed_is_an_error(typed: str) -> None:
+    db = SessionDB(":memory:")
+    db.create_session("s", "cli")
+    db.append_message("s", "user", "something")
+    assert isinstance(db.search_messages(typed), list)
+    db.close()
 
 
 def test_filters_of_a_search(said: SessionDB) -> None:
