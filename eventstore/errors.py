@@ -167,6 +167,18 @@ class UnknownMessageError(RuleError):
     """The session has no such message, or it is not active any more."""
 
 
+class TitleTakenError(RuleError):
+    """A title that was to be unique is claimed by another open session."""
+
+    def __init__(self, title: str, session: str) -> None:
+        super().__init__(
+            f"the title {title!r} is already in use by session {session!r}; choose another, or "
+            "the next of its lineage"
+        )
+        self.title = title
+        self.session = session
+
+
 class InvalidRangeError(RuleError):
     """A range of messages is inverted, empty or reaches outside the session."""
 

@@ -169,6 +169,7 @@ class AsyncSession:
 
     close = _write(Session.close)
     erase = _write(Session.erase)
+    close_and_erase = _write(Session.close_and_erase)
     erase_events = _write(Session.erase_events)
 
     # -- reading ---------------------------------------------------------------------------

@@ -244,13 +244,17 @@ class SessionClosed(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TitleSet(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The session has a title, or (`cleared`) none any more."""
+    """The session has a title, or (`cleared`) none any more.
+
+    A `unique` one is claimed: no other open session can claim it (`eventstore.claims`).
+    """
 
     type = "title.set"
     commutes = True
     content_type = TitleContent
 
     cleared: bool = False
+    unique: bool = False
     content: TitleContent | None = None
 
 

@@ -27,6 +27,7 @@ HEAD_BYTES = 64 * 1024
 _PLUGINS = {
     "claude-code": "eventstore.importers.claude_code:ClaudeCode",
     "nanobot": "eventstore.importers.nanobot.plugin:Nanobot",
+    "hermes": "eventstore.importers.hermes:Hermes",
 }
 
 

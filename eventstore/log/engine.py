@@ -95,6 +95,9 @@ def connect(path: str, durability: Durability, *, readonly: bool) -> apsw.Connec
 
 def _tune(connection: apsw.Connection, durability: Durability) -> None:
     connection.set_busy_timeout(5000)
+    # Plans must not depend on bound values: apsw's SQLite has STAT4, which otherwise prepares a
+    # cached statement anew each time an indexed column is compared with a bound value.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     for pragma in (
         f"synchronous = {_SYNCHRONOUS[durability]}",
         "temp_store = MEMORY",

@@ -290,6 +290,14 @@ class SqliteTransaction:
         """Keep a value beside the log; it is forgotten when the transaction fails."""
         self._memory.remember(key, value)
 
+    def kept(self, key: Hashable) -> Any:
+        """What a work of this transaction kept under this key, or None."""
+        return self._keyed.recall(key)
+
+    def keep(self, key: Hashable, value: Any) -> None:
+        """Keep a value for the works of this transaction; it is forgotten when its work fails."""
+        self._keyed.remember(key, value)
+
     def defer(self, write: Callable[[apsw.Connection], None]) -> None:
         """Have `write` run in this transaction once the events are written."""
         self._deferred.append(write)

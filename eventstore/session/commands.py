@@ -109,9 +109,10 @@ class RecordUsage(Command, frozen=True, kw_only=True):
 
 
 class SetTitle(Command, frozen=True, kw_only=True):
-    """Give the session a title, or None to take it away."""
+    """Give the session a title, or None to take it away; a `unique` one is claimed."""
 
     title: str | None
+    unique: bool = False
     record: Any = None
 
 

@@ -338,7 +338,7 @@ def _set_title(state: SessionState, c: do.SetTitle) -> list[Event]:
             return []
         return [ev.TitleSet(cleared=True, occurred_at=c.occurred_at)]
     content = ev.TitleContent(title=c.title, record=c.record)
-    return [ev.TitleSet(content=content, occurred_at=c.occurred_at)]
+    return [ev.TitleSet(content=content, unique=c.unique, occurred_at=c.occurred_at)]
 
 
 def _change_prompt(state: SessionState, c: do.ChangePrompt) -> list[Event]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from eventstore import snapshots
+from eventstore import claims, snapshots
 from eventstore.errors import ProjectionBehindError, ProjectionError
 from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
@@ -26,7 +26,7 @@ ON_READ: tuple[type[Projection], ...] = (Search,)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-_CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
+_CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots', 'claims')"
 
 
 class Registry:
@@ -52,11 +52,12 @@ class Registry:
         def work(transaction: SqliteTransaction) -> None:
             connection = transaction.connection
             snapshots.create_table(connection)
+            claims.create_table(connection)
             checkpoints.create_table(connection)
             catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            ready = connection.execute(_CACHES).get == 2 and self.is_current(connection)
+            ready = connection.execute(_CACHES).get == 3 and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:

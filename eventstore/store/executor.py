@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from eventstore import snapshots
+from eventstore import claims, snapshots
 from eventstore.errors import (
     KeyReusedError,
     RuleError,
@@ -76,6 +76,7 @@ def append(
     recorded = transaction.append(head.id, events, expected)
     if recorded and recorded[0].version <= head.version:
         return recorded  # a retry: these are the original events
+    claims.follow(transaction, recorded)
     last_snapshot = transaction.recall(("snapshot", head.id)) or 0
     for start in range(0, len(recorded), snapshots.SPACING):
         stretch = recorded[start : start + snapshots.SPACING]

@@ -176,9 +176,13 @@ class Session:
 
     # -- what is in force ------------------------------------------------------------------
 
-    def set_title(self, title: str | None) -> None:
-        """Give the session a title, or take it away with None."""
-        self._do(do.SetTitle(title=title))
+    def set_title(self, title: str | None, *, unique: bool = False) -> None:
+        """Give the session a title, or take it away with None.
+
+        A `unique` title is claimed until the session gets another one, is closed or erased: no
+        other open session can claim it meanwhile. Raises `TitleTakenError`.
+        """
+        self._do(do.SetTitle(title=title, unique=unique))
 
     def change_prompt(self, prompt: str | None) -> None:
         """Give the session another system prompt, or none."""
@@ -314,6 +318,16 @@ class Session:
     def erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
         """Erase the content of every event, and the session's id; facts and proofs stay."""
         return self._erase(None, by, reason)
+
+    def close_and_erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
+        """Close the session as `close` does, and erase it, in one transaction.
+
+        Of sessions that are closed with it the content stays.
+        """
+        return lifecycle.close_and_erase(
+            self.store.log, self.stream, by=by, reason=reason,
+            erase_derived=self.store.derived.erase,
+        )  # fmt: skip
 
     def erase_events(
         self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import apsw
 
-from eventstore import snapshots
+from eventstore import claims, snapshots
 from eventstore.errors import (
     AmbiguousSessionError,
     InvalidValueError,
@@ -396,10 +396,13 @@ class SessionStore:
         """Derive projections anew from the log and swap them in; the names of those rebuilt.
 
         Readers and writers go on meanwhile; an interrupted rebuild is resumed by the next one.
-        Stale snapshots are dropped. `progress` is told ``(name, position, head)``.
+        Stale snapshots are dropped, and without `names` claims are made anew. `progress` is told
+        ``(name, position, head)``.
         """
         rebuilt = self.derived.rebuild(self.log, names, progress)
         self.log.transact(lambda tx: snapshots.drop_stale(tx.connection), exclusive=True)
+        if names is None:
+            self.log.transact(lambda tx: claims.rebuild(tx.connection), exclusive=True)
         return rebuilt
 
     def check(

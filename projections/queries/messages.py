@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
+from eventstore import codec
 from eventstore.events.catalogue import Event, Run
 from eventstore.log import reading
 from eventstore.log.engine import rows_of
 
-_MESSAGES = (
-    "SELECT m.position, e.type, e.schema, e.facts, c.body, m.seq, m.state, m.inherited, "
-    "e.recorded_at, e.commitment IS NOT NULL FROM messages AS m "
-    "JOIN events AS e ON e.position = m.position "
+_COLUMNS = (
+    "m.position, e.type, e.schema, e.facts, c.body, m.seq, m.state, m.inherited, "
+    "e.recorded_at, e.commitment IS NOT NULL"
+)
+_TABLES = (
+    "messages AS m CROSS JOIN events AS e ON e.position = m.position "
     "LEFT JOIN contents AS c ON c.position = m.position "
+)
+_MESSAGES = (
+    f"SELECT {_COLUMNS} FROM {_TABLES}"  # noqa: S608
     "WHERE m.stream = ? AND m.seq BETWEEN ? AND ? ORDER BY m.seq LIMIT ?"
+)
+_AROUND = (
+    f"SELECT {_COLUMNS}, j.key FROM json_each(?) AS j CROSS JOIN {_TABLES}"  # noqa: S608
+    "WHERE m.stream = json_extract(j.value, '$[0]') AND m.seq "
+    "BETWEEN json_extract(j.value, '$[1]') - ?2 AND json_extract(j.value, '$[1]') + ?2 "
+    "ORDER BY j.key, m.seq"
 )
 _ALL = 1 << 62
 
@@ -40,6 +52,22 @@ def in_range(
     connection: apsw.Connection, stream: int, first: int, last: int, limit: int = _ALL
 ) -> list[MessageRow]:
     """The messages first … last of a session, whatever their state, in order of seq."""
+    return _made(connection, rows_of(connection, _MESSAGES, (stream, first, last, limit)))
+
+
+def around(
+    connection: apsw.Connection, places: Sequence[tuple[int, int]], count: int
+) -> list[tuple[int, MessageRow]]:
+    """The messages around each ``(stream, seq)``, itself included, with the place's index.
+
+    They come in the order of the places, those of one in order of seq.
+    """
+    rows = rows_of(connection, _AROUND, (codec.encode(places).decode(), count))
+    found = _made(connection, [row[:-1] for row in rows])
+    return [(row[-1], made) for row, made in zip(rows, found, strict=True)]
+
+
+def _made(connection: apsw.Connection, rows: Sequence[Any]) -> list[MessageRow]:
     fetch = reading.blob_fetcher(connection)
     make = MessageRow._make
     return [
@@ -48,7 +76,7 @@ def in_range(
             reading.event_of(position, name, schema, facts, body, fetch),
         ))
         for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed
-        in rows_of(connection, _MESSAGES, (stream, first, last, limit))
+        in rows
     ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import apsw
+import rows_adapter_hermes
 import rows_adapter_nanobot
 import rows_append
 import rows_files
@@ -30,7 +31,14 @@ from peers import PEERS, present
 from samples import texts_of, transcripts
 
 #: Each yields rows; another one is a module and its name here.
-MODULES = (rows_append, rows_history, rows_files, rows_search, rows_adapter_nanobot)
+MODULES = (
+    rows_append,
+    rows_history,
+    rows_files,
+    rows_search,
+    rows_adapter_hermes,
+    rows_adapter_nanobot,
+)
 
 PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py")
 
