@@ -23,6 +23,7 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
+from eventstore.store.activities import ActivityResult, ActivityView
 from eventstore.store.searching import SECONDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -257,6 +258,27 @@ class AsyncSessionStore:
                 offset=offset,
                 neighbours=neighbours,
                 seconds=seconds,
+            )
+        )
+
+    async def activities(self, kind: str | None = None, *, limit: int = 20) -> list[ActivityView]:
+        """The newest activities, newest first; see `SessionStore.activities`."""
+        return await self.threads.read(lambda: self.wrapped.activities(kind, limit=limit))
+
+    async def search_activities(
+        self,
+        query: str,
+        *,
+        kind: str | None = None,
+        syntax: str = "words",
+        newest: bool = False,
+        limit: int = 20,
+        seconds: float | None = SECONDS,
+    ) -> ActivityResult:
+        """Activities whose subject matches; see `SessionStore.search_activities`."""
+        return await self.threads.read(
+            lambda: self.wrapped.search_activities(
+                query, kind=kind, syntax=syntax, newest=newest, limit=limit, seconds=seconds
             )
         )
 

@@ -18,10 +18,11 @@ from projections.catchup import catch_up, catch_up_here, missing_in, usable
 from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
 from projections.rebuild import rebuild, shadow_of
+from projections.search.activities import ActivitySearch
 from projections.search.projection import Search
 
 #: Built-in projections that are caught up before a read, each with a checkpoint of its own.
-ON_READ: tuple[type[Projection], ...] = (Search,)
+ON_READ: tuple[type[Projection], ...] = (Search, ActivitySearch)
 
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))

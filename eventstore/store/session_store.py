@@ -27,7 +27,8 @@ from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
-from eventstore.store import derived, executor, reads, searching, statistics
+from eventstore.store import activities, derived, executor, reads, searching, statistics
+from eventstore.store.activities import ActivityResult, ActivityView
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
@@ -296,6 +297,33 @@ class SessionStore:
             self.log, self.derived, query, filters,
             lineage=None if lineage is None else self.require_own(lineage).stream,
             newest=newest, limit=limit, offset=offset, neighbours=neighbours, seconds=seconds,
+        )  # fmt: skip
+
+    def activities(self, kind: str | None = None, *, limit: int = 20) -> list[ActivityView]:
+        """The newest activities (tool, file, issue, loop, correction), newest first.
+
+        Those of closed sessions too. A negative `limit` means all.
+        """
+        return activities.recent(self.log, kind, limit)
+
+    def search_activities(
+        self,
+        query: str,
+        *,
+        kind: str | None = None,
+        syntax: str = "words",
+        newest: bool = False,
+        limit: int = 20,
+        seconds: float | None = searching.SECONDS,
+    ) -> ActivityResult:
+        """Activities whose subject matches, best first or newest first; a negative `limit`: all.
+
+        In the syntax ``words`` no text is an error, as in `search`; ``fts5`` is the language of
+        SQLite's FTS5, and what is none raises `InvalidValueError`.
+        """
+        return activities.search(
+            self.log, self.derived, query,
+            kind=kind, syntax=syntax, newest=newest, limit=limit, seconds=seconds,
         )  # fmt: skip
 
     def stats(self, by: str = "session", *, since: int | None = None) -> list[statistics.Stats]:

@@ -1,0 +1,1 @@
+"""Drop-in replacements for other session stores; each adapter owns no tables."""

@@ -1,0 +1,59 @@
+"""The views that carry the names of the original's tables: the one place of SQL in this adapter.
+
+They live in a connection's own temporary schema and read the `activities` projection joined with
+`contents`, so that erasure reaches them. Their rules are those of `eventstore.formats.little_loops`.
+"""
+
+from __future__ import annotations
+
+from eventstore.formats.little_loops import SHAPES, Shape
+
+#: Of the original that these tables are those of.
+SCHEMA_VERSION = 1
+
+_TIME = "strftime('%Y-%m-%dT%H:%M:%SZ', a.at / 1000000, 'unixepoch')"
+_FROM = (
+    "FROM main.activities AS a JOIN main.events AS e ON e.position = a.position "
+    "LEFT JOIN main.contents AS c ON c.position = a.position"
+)
+
+
+def _text(path: str) -> str:
+    """The value in the content; a large text is kept apart, in `blobs`."""
+    return (
+        f"iif(json_type(c.body, '{path}') = 'object', (SELECT CAST(b.body AS TEXT) FROM "  # noqa: S608
+        f"main.blobs AS b WHERE b.digest = unhex(c.body ->> '{path}.$blob')), c.body ->> '{path}')"
+    )
+
+
+def _column(shape: Shape, column: str) -> str:
+    path = f"$.data.{column}"
+    value = _text(path)
+    if column in shape.facts:
+        value = f"coalesce({value}, e.facts ->> '$.{shape.facts[column][0]}')"
+    elif column == shape.subject:
+        value = f"iif(json_type(c.body, '{path}') IS NULL, {_text('$.subject')}, {value})"
+    elif column == "ts":
+        value = f"coalesce({value}, {_TIME})"
+    return f"{value} AS {column}"
+
+
+def _view(kind: str, shape: Shape) -> str:
+    columns = ", ".join(_column(shape, column) for column in shape.columns)
+    return (
+        f"CREATE TEMP VIEW {shape.table} AS SELECT a.number AS id, {columns} {_FROM} "
+        f"WHERE a.kind = '{kind}';"
+    )
+
+
+_SEARCH_INDEX = (
+    f"CREATE TEMP VIEW search_index AS SELECT {_text('$.subject')} AS content, a.kind AS kind, "
+    "coalesce(c.body ->> '$.data.index[0]', '') AS ref, "
+    "coalesce(c.body ->> '$.data.index[1]', '') AS anchor, "
+    f"coalesce(c.body ->> '$.data.ts', {_TIME}) AS ts {_FROM} "
+    "WHERE json_type(c.body, '$.subject') IS NOT NULL;"
+)
+_META = f"CREATE TEMP VIEW meta AS SELECT 'schema_version' AS key, '{SCHEMA_VERSION}' AS value;"
+
+#: Creates every view.
+SQL = "\n".join((*(_view(kind, shape) for kind, shape in SHAPES.items()), _SEARCH_INDEX, _META))

@@ -1,0 +1,257 @@
+"""Activities of a store: the newest, those that match, and recording many at once.
+
+An activity is what an agent did beside the conversation: a tool that ran, a file, an issue or a
+loop that moved, a correction. Those of closed sessions stay; erased ones stay without their text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import apsw
+from msgspec import Struct
+from msgspec.structs import replace
+
+from eventstore.errors import InvalidValueError, StoreBusyError
+from eventstore.events.catalogue import Activity, Event
+from eventstore.log import reading
+from eventstore.log.port import Actor, Recorded, StreamHead
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from eventstore.session.commands import AddEvent, Create
+from eventstore.session.decisions import check_session_id, decide
+from eventstore.session.state import Status
+from eventstore.store import executor
+from eventstore.store.derived import Registry
+from eventstore.store.reads import require_current
+from eventstore.store.searching import SECONDS
+from projections.builtin.activities import KINDS
+from projections.queries import activities as queries
+from projections.queries import sessions
+from projections.queries.activities import ActivityRow
+from projections.search.activities import set_apart_in
+from projections.search.query import parse, to_fts5
+
+#: What activities are called, in the order of the catalogue.
+ACTIVITY_KINDS = tuple(KINDS.values())
+
+
+class ActivityView(Struct, frozen=True, kw_only=True):
+    """An activity with its text.
+
+    `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
+    belongs to. `event` has the facts; `subject` and `data` are its content, None once `erased`. A
+    higher `score`, which only a search gives, is a better match.
+    """
+
+    kind: str
+    number: int
+    position: int
+    stream: int
+    session: str
+    at: int
+    actor: int
+    event: Activity
+    subject: str | None
+    data: dict[str, Any] | None
+    erased: bool = False
+    score: float | None = None
+
+
+class ActivityResult(Struct, frozen=True, kw_only=True):
+    """What a search found; `behind` counts the events that the index did not have yet."""
+
+    hits: tuple[ActivityView, ...] = ()
+    behind: int = 0
+
+
+def recent(log: SqliteLog, kind: str | None, limit: int) -> list[ActivityView]:
+    """The newest activities; see `SessionStore.activities`."""
+    _check_kind(kind)
+    with log.snapshot() as connection:
+        require_current(connection)
+        return _views(connection, queries.recent(connection, kind, limit))
+
+
+def search(
+    log: SqliteLog,
+    derived: Registry,
+    query: str,
+    *,
+    kind: str | None,
+    syntax: str,
+    newest: bool,
+    limit: int,
+    seconds: float | None = SECONDS,
+) -> ActivityResult:
+    """Activities that match; see `SessionStore.search_activities`."""
+    _check_kind(kind)
+    if syntax not in ("words", "fts5"):
+        raise InvalidValueError(f"a syntax is words or fts5, not {syntax!r}")
+    match = to_fts5(parse(query)) if syntax == "words" else set_apart_in(query)
+    if not log.readonly:
+        with suppress(StoreBusyError):  # what is there already can be searched all the same
+            derived.catch_up(log, "activity_search", seconds)
+    with log.snapshot() as connection:
+        require_current(connection)
+        behind = derived.missing(connection, "activity_search")
+        usable = derived.is_usable(connection, "activity_search")
+        if not usable or (syntax == "words" and not match):
+            return ActivityResult(behind=behind)
+        try:
+            rows = queries.find(connection, match, kind, newest=newest, limit=limit)
+        except apsw.SQLError as error:
+            if syntax == "words":
+                raise
+            raise InvalidValueError(f"{query!r} is no FTS5 expression: {error}") from error
+        return ActivityResult(hits=tuple(_views(connection, rows)), behind=behind)
+
+
+def _check_kind(kind: str | None) -> None:
+    if kind is not None and kind not in ACTIVITY_KINDS:
+        kinds = ", ".join(ACTIVITY_KINDS)
+        raise InvalidValueError(f"a kind of activity is one of {kinds}, not {kind!r}")
+
+
+def _views(connection: apsw.Connection, rows: Sequence[ActivityRow]) -> list[ActivityView]:
+    """The rows with their events, in their order."""
+    positions = [row.position for row in rows]
+    found = {one.position: one for one in reading.by_positions(connection, positions, content=True)}
+    names = {row.stream: "" for row in rows}
+    for stream in names:
+        names[stream] = str(sessions.name_of(connection, stream))
+    return [_view(row, found[row.position], names[row.stream]) for row in rows]
+
+
+def _view(row: ActivityRow, recorded: Recorded, name: str) -> ActivityView:
+    event = recorded.event
+    assert isinstance(event, Activity)
+    content = event.content
+    return ActivityView(
+        kind=row.kind,
+        number=row.number,
+        position=row.position,
+        stream=row.stream,
+        session=name,
+        at=row.at,
+        actor=recorded.actor,
+        event=event,
+        subject=None if content is None else content.subject,
+        data=None if content is None else content.data,
+        erased=content is None and recorded.commitment is not None,
+        score=row.score,
+    )
+
+
+# -- recording many --------------------------------------------------------------------------------
+
+
+class Placed(NamedTuple):
+    """A free event, and the id of the session that it belongs to, None for that of its source."""
+
+    session_id: str | None
+    event: Event
+
+
+#: Says which events are the same, of those to be recorded and those stored.
+Identity = Callable[[Event], Hashable]
+
+
+def record(
+    log: SqliteLog,
+    batch: Sequence[Placed],
+    home: Create,
+    *,
+    once: Identity | None = None,
+    actor: Actor = Actor.SYSTEM,
+) -> list[Recorded]:
+    """Append free events to their sessions in this order, as one transaction; what was appended.
+
+    Sessions that do not exist begin with the source of `home`, which is begun as well where it is
+    needed: events without a session, with an id that none can have, or of a closed one go there.
+
+    With `once` as many events of the same identity are left out as are stored already; an erased
+    one counts as one with its facts. Nobody writes while they are compared.
+    """
+
+    def work(transaction: SqliteTransaction) -> list[Recorded]:
+        fresh = batch if once is None else _surplus(transaction, batch, home, once)
+        recorded: list[Recorded] = []
+        for session_id, run in groupby(fresh, key=lambda one: one.session_id):
+            head = _destination(transaction, session_id, home)
+            state = executor.state_in(transaction, head)
+            events = [new for one in run for new in decide(state, _adding(one.event, actor))]
+            recorded += executor.append(transaction, head, state, events)
+        return recorded
+
+    return log.transact(work, exclusive=once is not None)
+
+
+def _adding(event: Event, actor: Actor) -> AddEvent:
+    return AddEvent(event=event, actor=actor)
+
+
+def _destination(
+    transaction: SqliteTransaction, session_id: str | None, home: Create
+) -> StreamHead:
+    """The session with this id if it can take events, else the home; begun if need be."""
+    if session_id is not None and session_id != home.session_id and _may_be_id(session_id):
+        head = transaction.stream(session_id)
+        if head is None:
+            return executor.create(transaction, Create(session_id=session_id, source=home.source))
+        if executor.state_in(transaction, head).status is not Status.CLOSED:
+            return head
+    head = transaction.stream(home.session_id)
+    if head is None or executor.state_in(transaction, head).status is Status.CLOSED:
+        return executor.create(transaction, home)
+    return head
+
+
+def _may_be_id(session_id: str) -> bool:
+    try:
+        check_session_id(session_id)
+    except InvalidValueError:
+        return False
+    return True
+
+
+def _surplus(
+    transaction: SqliteTransaction, batch: Sequence[Placed], home: Create, once: Identity
+) -> list[Placed]:
+    """The events of `batch` of which fewer are stored."""
+    known: Counter[Hashable] = Counter()
+    bare: Counter[Event] = Counter()
+    types = {type(one.event) for one in batch}
+    for recorded in _stored(transaction, types, home):
+        if recorded.event.content is None and recorded.commitment is not None:
+            bare[recorded.event] += 1
+        else:
+            known[once(recorded.event)] += 1
+    fresh = []
+    for one in batch:
+        facts = replace(one.event, content=None)
+        if known[identity := once(one.event)]:
+            known[identity] -= 1
+        elif bare[facts]:
+            bare[facts] -= 1
+        else:
+            fresh.append(one)
+    return fresh
+
+
+def _stored(
+    transaction: SqliteTransaction, types: set[type[Event]], home: Create
+) -> Iterator[Recorded]:
+    """Stored events of these types: activities wherever they are, others of the home session."""
+    connection = transaction.connection
+    for kind in (KINDS[one] for one in types if one in KINDS):
+        rows = queries.recent(connection, kind, -1)
+        yield from reading.by_positions(connection, [row.position for row in rows], content=True)
+    head = transaction.stream(home.session_id)
+    if head is not None and types - KINDS.keys():
+        events = transaction.read_stream(head.id, content=True)
+        yield from (one for one in events if type(one.event) in types - KINDS.keys())
