@@ -261,9 +261,13 @@ class AsyncSessionStore:
             )
         )
 
-    async def activities(self, kind: str | None = None, *, limit: int = 20) -> list[ActivityView]:
+    async def activities(
+        self, kind: str | None = None, *, limit: int = 20, seconds: float | None = None
+    ) -> list[ActivityView]:
         """The newest activities, newest first; see `SessionStore.activities`."""
-        return await self.threads.read(lambda: self.wrapped.activities(kind, limit=limit))
+        return await self.threads.read(
+            lambda: self.wrapped.activities(kind, limit=limit, seconds=seconds)
+        )
 
     async def search_activities(
         self,

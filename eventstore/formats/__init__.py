@@ -1,1 +1,1 @@
-"""Shapes of other tools' data that more than one plug-in needs: their adapter and their importer."""
+"""Shapes of other tools' data that both their adapter and their importer need."""

@@ -29,15 +29,16 @@ from eventstore.store import executor
 from eventstore.store.derived import Registry
 from eventstore.store.reads import require_current
 from eventstore.store.searching import SECONDS
-from projections.builtin.activities import KINDS
+from projections.activities.projection import KINDS, set_apart_in
 from projections.queries import activities as queries
 from projections.queries import sessions
 from projections.queries.activities import ActivityRow
-from projections.search.activities import set_apart_in
 from projections.search.query import parse, to_fts5
 
 #: What activities are called, in the order of the catalogue.
 ACTIVITY_KINDS = tuple(KINDS.values())
+
+PROJECTION = "activities"
 
 
 class ActivityView(Struct, frozen=True, kw_only=True):
@@ -69,11 +70,16 @@ class ActivityResult(Struct, frozen=True, kw_only=True):
     behind: int = 0
 
 
-def recent(log: SqliteLog, kind: str | None, limit: int) -> list[ActivityView]:
+def recent(
+    log: SqliteLog, derived: Registry, kind: str | None, limit: int, seconds: float | None
+) -> list[ActivityView]:
     """The newest activities; see `SessionStore.activities`."""
     _check_kind(kind)
+    if not log.readonly:
+        derived.catch_up(log, PROJECTION, seconds)
     with log.snapshot() as connection:
         require_current(connection)
+        derived.require_current(connection, PROJECTION)
         return _views(connection, queries.recent(connection, kind, limit))
 
 
@@ -95,11 +101,11 @@ def search(
     match = to_fts5(parse(query)) if syntax == "words" else set_apart_in(query)
     if not log.readonly:
         with suppress(StoreBusyError):  # what is there already can be searched all the same
-            derived.catch_up(log, "activity_search", seconds)
+            derived.catch_up(log, PROJECTION, seconds)
     with log.snapshot() as connection:
         require_current(connection)
-        behind = derived.missing(connection, "activity_search")
-        usable = derived.is_usable(connection, "activity_search")
+        behind = derived.missing(connection, PROJECTION)
+        usable = derived.is_usable(connection, PROJECTION)
         if not usable or (syntax == "words" and not match):
             return ActivityResult(behind=behind)
         try:
@@ -163,6 +169,7 @@ Identity = Callable[[Event], Hashable]
 
 def record(
     log: SqliteLog,
+    derived: Registry,
     batch: Sequence[Placed],
     home: Create,
     *,
@@ -179,7 +186,7 @@ def record(
     """
 
     def work(transaction: SqliteTransaction) -> list[Recorded]:
-        fresh = batch if once is None else _surplus(transaction, batch, home, once)
+        fresh = batch if once is None else _surplus(transaction, derived, batch, home, once)
         recorded: list[Recorded] = []
         for session_id, run in groupby(fresh, key=lambda one: one.session_id):
             head = _destination(transaction, session_id, home)
@@ -220,9 +227,14 @@ def _may_be_id(session_id: str) -> bool:
 
 
 def _surplus(
-    transaction: SqliteTransaction, batch: Sequence[Placed], home: Create, once: Identity
+    transaction: SqliteTransaction,
+    derived: Registry,
+    batch: Sequence[Placed],
+    home: Create,
+    once: Identity,
 ) -> list[Placed]:
     """The events of `batch` of which fewer are stored."""
+    derived.catch_up_within(transaction.connection, PROJECTION)
     known: Counter[Hashable] = Counter()
     bare: Counter[Event] = Counter()
     types = {type(one.event) for one in batch}

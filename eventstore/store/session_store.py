@@ -299,12 +299,15 @@ class SessionStore:
             newest=newest, limit=limit, offset=offset, neighbours=neighbours, seconds=seconds,
         )  # fmt: skip
 
-    def activities(self, kind: str | None = None, *, limit: int = 20) -> list[ActivityView]:
+    def activities(
+        self, kind: str | None = None, *, limit: int = 20, seconds: float | None = None
+    ) -> list[ActivityView]:
         """The newest activities (tool, file, issue, loop, correction), newest first.
 
-        Those of closed sessions too. A negative `limit` means all.
+        Those of closed sessions too. A negative `limit` means all. At most `seconds` go to what is
+        new since the last call; raises `ProjectionBehindError` when they do not suffice.
         """
-        return activities.recent(self.log, kind, limit)
+        return activities.recent(self.log, self.derived, kind, limit, seconds)
 
     def search_activities(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from projections.base import Projection, combined_version
-from projections.builtin.activities import Activities
 from projections.builtin.compactions import Compactions
 from projections.builtin.lineage import Lineage
 from projections.builtin.messages import Messages
@@ -19,7 +18,6 @@ BUILTIN: tuple[type[Projection], ...] = (
     Usage,
     ToolCalls,
     Lineage,
-    Activities,
 )
 
 #: Of the built-in projections together: tables that another version made are derived anew.

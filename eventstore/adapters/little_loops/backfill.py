@@ -55,7 +55,7 @@ def backfill(
     for file in jsonl_files or ():
         found += _tools(Path(file))
     with using(db) as store, of_the_store():
-        added = record(store.log, found, home(), once=identity) if found else []
+        added = record(store.log, store.derived, found, home(), once=identity) if found else []
     counts = Counter(KIND_OF[type(one.event)] for one in added)
     return {"issues": counts["issue"], "loops": counts["loop"], "tools": counts["tool"]}
 

@@ -40,8 +40,9 @@ class SQLiteTransport:
         shared = self._shared
         if shared is None or str(event.get("event", "")) not in LOOP_EVENTS:
             return
+        store = shared.store
         try:
-            record(shared.store.log, [Placed(None, loop_moved(event))], home())
+            record(store.log, store.derived, [Placed(None, loop_moved(event))], home())
         except EventStoreError:
             logger.warning("an event is not recorded: %r", event.get("event"), exc_info=True)
 

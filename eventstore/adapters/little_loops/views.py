@@ -1,7 +1,7 @@
 """The views that carry the names of the original's tables: the one place of SQL in this adapter.
 
 They live in a connection's own temporary schema and read the `activities` projection joined with
-`contents`, so that erasure reaches them. Their rules are those of `eventstore.formats.little_loops`.
+`contents`, so that erasure reaches them; the rules are those of `eventstore.formats.little_loops`.
 """
 
 from __future__ import annotations

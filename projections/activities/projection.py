@@ -1,7 +1,8 @@
-"""The full-text index of activities: which words are in the subject of which.
+"""What agents did beside the conversation: numbered by kind, and found by the words of its subject.
 
-It stands apart from the index of messages, so that neither ranks by how common a word is in the
-other. A row leaves it only by erasure, in the transaction that still has the text.
+The index stands apart from that of messages, so that neither ranks by how common a word is in the
+other. Nothing is written when an activity is appended: both tables are caught up before they are
+read, from facts; content is fetched of activities alone, which are few among messages.
 """
 
 from __future__ import annotations
@@ -12,13 +13,35 @@ from importlib.resources import files
 
 import apsw
 
-from eventstore.events.catalogue import Activity, ContentErased
+from eventstore.events.catalogue import (
+    Activity,
+    ContentErased,
+    Event,
+    FileTouched,
+    IssueMoved,
+    LoopMoved,
+    ToolCalled,
+    UserCorrected,
+)
 from eventstore.log import reading
 from eventstore.log.port import Recorded
 from projections.base import Projection, StaleError
-from projections.builtin.activities import KINDS
 from projections.search.text import INDEXER, set_apart
 
+#: What each type of activity is called.
+KINDS: dict[type[Event], str] = {
+    ToolCalled: "tool",
+    FileTouched: "file",
+    IssueMoved: "issue",
+    LoopMoved: "loop",
+    UserCorrected: "correction",
+}
+
+_INSERT = (
+    "INSERT INTO {activities} (position, stream, kind, number, at) "
+    "VALUES (?1, ?2, ?3, coalesce((SELECT max(number) FROM {activities} WHERE kind = ?3), 0) + 1, "
+    "?4)"
+)
 _INDEX = "INSERT INTO {activity_index} (rowid, content) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO {activity_index} (%s, rowid, content) VALUES ('delete', ?, ?)"
 _OPTIMIZE = "INSERT INTO {activity_index} (%s) VALUES ('optimize')"
@@ -48,27 +71,34 @@ def indexed_text(recorded: Recorded) -> str:
     return set_apart(content.subject or "")
 
 
-class ActivitySearch(Projection):
-    """The table `activity_index`."""
+class Activities(Projection):
+    """The tables `activities` and `activity_index`."""
 
-    name = "activity_search"
-    version = INDEXER
-    tables = ("activity_index",)
-    schema = (files("projections.search") / "activities.sql").read_text(encoding="utf-8")
+    name = "activities"
+    version = INDEXER  # whatever else changes here raises the version beyond it
+    tables = ("activities", "activity_index")
+    schema = (files("projections.activities") / "activities.sql").read_text(encoding="utf-8")
 
     def prepare(self) -> None:
-        """Fill in the table name; FTS5 takes commands in a column named as the table."""
+        """Fill in the table names; FTS5 takes commands in a column named as the table."""
         column = self.names["activity_index"].rpartition(".")[2]
+        self._insert = self.sql(_INSERT)
         self._index, self._any = self.sql(_INDEX), self.sql(_ANY)
         self._unindex = self.sql(_UNINDEX) % column
         self._optimize = self.sql(_OPTIMIZE) % column
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
-        """Index subjects. Content is read of activities alone, which are few among messages."""
-        positions = [one.position for one in events if type(one.event) in KINDS]
-        with_content = reading.by_positions(connection, positions, content=True)
-        texts = ((one.position, indexed_text(one)) for one in with_content)
-        connection.executemany(self._index, [row for row in texts if row[1]])
+        """Number activities and index their subjects."""
+        rows = [
+            (one.position, one.stream, KINDS[type(event)], event.occurred_at or one.recorded_at)
+            for one in events
+            if type(event := one.event) in KINDS
+        ]
+        if rows:
+            connection.executemany(self._insert, rows)
+            whole = reading.by_positions(connection, [row[0] for row in rows], content=True)
+            texts = ((one.position, indexed_text(one)) for one in whole)
+            connection.executemany(self._index, [row for row in texts if row[1]])
         for one in events:
             if isinstance(one.event, ContentErased):
                 self._require_gone(connection, one.event)
@@ -92,6 +122,8 @@ class ActivitySearch(Projection):
 
     def compared(self, connection: apsw.Connection, table: str, qualified: str) -> str:
         """The index is compared word by word: a contentless table shows nothing itself."""
+        if table != "activity_index":
+            return qualified
         schema, name = qualified.split(".")
         words = f"temp.words_of_{schema}_{name}"
         connection.execute(
