@@ -38,6 +38,7 @@ from projections.search.query import parse, to_fts5
 #: What activities are called, in the order of the catalogue.
 ACTIVITY_KINDS = tuple(KINDS.values())
 
+#: The projection that has their rows.
 PROJECTION = "activities"
 
 

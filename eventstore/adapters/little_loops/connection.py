@@ -15,9 +15,10 @@ import apsw
 
 from eventstore.adapters.little_loops import views
 from eventstore.adapters.little_loops.errors import MisuseError, of_a_statement, of_the_store
-from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, using
+from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, Shared, acquire, release
 from eventstore.log import engine
 from eventstore.log.engine import Durability
+from eventstore.store.activities import PROJECTION
 
 Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
@@ -41,15 +42,16 @@ def connect(path: Path | str = DEFAULT_DB_PATH) -> Connection:
 
     The tables are the original's. Raises as `ensure_db` does.
     """
-    with using(path) as store, of_the_store():
-        opened = engine.connect(store.path, Durability.FULL, readonly=True)
+    shared = acquire(path)
     try:
+        with of_the_store():
+            opened = engine.connect(shared.store.path, Durability.FULL, readonly=True)
         opened.execute(views.SQL).fetchall()
         opened.authorizer = _authorize
     except BaseException:
-        opened.close()
+        release(shared)
         raise
-    return Connection(opened)
+    return Connection(shared, opened)
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
@@ -118,7 +120,7 @@ class Cursor:
         Raises `ReadOnlyViewError` for one that writes, `ViewError`, `MisuseError`.
         """
         with of_a_statement():
-            cursor = self.connection.opened().cursor()
+            cursor = self.connection.current().cursor()
             cursor.exec_trace = self._told
             self.names = ()
             self._rows = iter(cursor.execute(sql, values).fetchall())
@@ -164,7 +166,8 @@ class Cursor:
 class Connection:
     """A connection for reading; see `connect`. `row_factory` None makes tuples of the rows."""
 
-    def __init__(self, opened: apsw.Connection) -> None:
+    def __init__(self, shared: Shared, opened: apsw.Connection) -> None:
+        self._shared = shared
         self._opened: apsw.Connection | None = opened
         self.row_factory: Callable[[Cursor, Sequence[Any]], Any] | None = Row
         self.total_changes = 0
@@ -174,6 +177,14 @@ class Connection:
         if self._opened is None:
             raise MisuseError("Cannot operate on a closed database.")
         return self._opened
+
+    def current(self) -> apsw.Connection:
+        """The connection below, for a statement that sees everything recorded so far."""
+        opened = self.opened()
+        if not opened.in_transaction:
+            with of_the_store():
+                self._shared.store.catch_up(PROJECTION)
+        return opened
 
     @property
     def in_transaction(self) -> bool:
@@ -212,6 +223,7 @@ class Connection:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
+            release(self._shared)
 
     def __enter__(self) -> Self:
         return self
