@@ -158,18 +158,14 @@ def row_of(event: Activity, at: int) -> dict[str, Any]:
     that of `at` (µs since 1970).
     """
     shape = SHAPES[KIND_OF[type(event)]]
-    data = _data(event)
-    row: dict[str, Any] = {}
-    for column in shape.columns:
-        fact = shape.facts.get(column)
-        if column in data:
-            row[column] = data[column]
-        elif fact is not None:
-            row[column] = getattr(event, fact[0])
-        elif column == shape.subject and event.content is not None:
-            row[column] = event.content.subject
-        else:
-            row[column] = None
+    content = event.content
+    data = {} if content is None else content.data or {}
+    row = {column: data.get(column) for column in shape.columns}
+    for column, (fact, _) in shape.facts.items():
+        if column not in data:
+            row[column] = getattr(event, fact)
+    if shape.subject is not None and shape.subject not in data and content is not None:
+        row[shape.subject] = content.subject
     if row["ts"] is None:
         row["ts"] = as_text(at)
     return row
@@ -179,7 +175,7 @@ def indexed_of(event: Activity) -> Indexed | None:
     """The activity's row in the search index."""
     if event.content is None or event.content.subject is None:
         return None
-    match _data(event).get("index"):
+    match (event.content.data or {}).get("index"):
         case [str(ref), str(anchor)]:
             return Indexed(event.content.subject, ref, anchor)
         case _:
@@ -191,11 +187,6 @@ def identity(event: Event) -> Hashable:
     assert isinstance(event, Activity)
     row = row_of(event, 0)
     return (type(event), *(repr(value) for value in row.values()))
-
-
-def _data(event: Activity) -> dict[str, Any]:
-    content = event.content
-    return {} if content is None or content.data is None else content.data
 
 
 def moment(ts: Any) -> int | None:

@@ -125,19 +125,14 @@ def _check_kind(kind: str | None) -> None:
 
 
 def _views(connection: apsw.Connection, rows: Sequence[ActivityRow]) -> list[ActivityView]:
-    """The rows with their events, in their order."""
-    positions = [row.position for row in rows]
-    found = {one.position: one for one in reading.by_positions(connection, positions, content=True)}
-    names = {row.stream: "" for row in rows}
-    for stream in names:
-        names[stream] = str(sessions.name_of(connection, stream))
-    return [_view(row, found[row.position], names[row.stream]) for row in rows]
+    names = {
+        stream: str(sessions.name_of(connection, stream)) for stream in {row.stream for row in rows}
+    }
+    return [_view(row, names[row.stream]) for row in rows]
 
 
-def _view(row: ActivityRow, recorded: Recorded, name: str) -> ActivityView:
-    event = recorded.event
-    assert isinstance(event, Activity)
-    content = event.content
+def _view(row: ActivityRow, name: str) -> ActivityView:
+    content = row.event.content
     return ActivityView(
         kind=row.kind,
         number=row.number,
@@ -145,11 +140,11 @@ def _view(row: ActivityRow, recorded: Recorded, name: str) -> ActivityView:
         stream=row.stream,
         session=name,
         at=row.at,
-        actor=recorded.actor,
-        event=event,
+        actor=row.actor,
+        event=row.event,
         subject=None if content is None else content.subject,
         data=None if content is None else content.data,
-        erased=content is None and recorded.commitment is not None,
+        erased=row.erased,
         score=row.score,
     )
 
@@ -244,6 +239,8 @@ def _surplus(
             bare[recorded.event] += 1
         else:
             known[once(recorded.event)] += 1
+    if not known and not bare:
+        return list(batch)
     fresh = []
     for one in batch:
         facts = replace(one.event, content=None)
@@ -262,8 +259,8 @@ def _stored(
     """Stored events of these types: activities wherever they are, others of the home session."""
     connection = transaction.connection
     for kind in (KINDS[one] for one in types if one in KINDS):
-        rows = queries.recent(connection, kind, -1)
-        yield from reading.by_positions(connection, [row.position for row in rows], content=True)
+        positions = queries.positions(connection, kind)
+        yield from reading.by_positions(connection, positions, content=True)
     head = transaction.stream(home.session_id)
     if head is not None and types - KINDS.keys():
         events = transaction.read_stream(head.id, content=True)

@@ -2,52 +2,92 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import apsw
 
-_COLUMNS = "SELECT a.position, a.stream, a.kind, a.number, a.at"
-_RECENT = f"{_COLUMNS}, NULL FROM activities AS a ORDER BY a.position DESC LIMIT ?"
+from eventstore.events import stored
+from eventstore.events.catalogue import Activity
+from eventstore.log import blobs
+from eventstore.log.engine import rows_of
+from eventstore.log.reading import blob_fetcher
+
+_COLUMNS = (
+    "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
+    "c.body, e.commitment IS NOT NULL"
+)
+_TEXT = (
+    "CROSS JOIN events AS e ON e.position = a.position "
+    "LEFT JOIN contents AS c ON c.position = a.position"
+)
+_RECENT = f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} ORDER BY a.position DESC LIMIT ?"
 _RECENT_OF_KIND = (
-    f"{_COLUMNS}, NULL FROM activities AS a WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
+    f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
 )
 #: Ranked in a subquery, so that rows are fetched for the winners alone; ties in order of the log.
 _BEST = (
     f"{_COLUMNS}, -hit.score FROM (SELECT rowid AS position, bm25(activity_index) AS score "  # noqa: S608
     "FROM activity_index WHERE activity_index MATCH ?1 AND (?2 IS NULL OR rowid IN "
     "(SELECT position FROM activities WHERE kind = ?2)) ORDER BY score, rowid LIMIT ?3) AS hit "
-    "JOIN activities AS a USING (position) ORDER BY hit.score, a.position"
+    f"CROSS JOIN activities AS a USING (position) {_TEXT} ORDER BY hit.score, a.position"
 )
 _NEWEST = (
     f"{_COLUMNS}, -bm25(activity_index) FROM activity_index CROSS JOIN activities AS a "
-    "ON a.position = activity_index.rowid WHERE activity_index MATCH ?1 "
+    f"ON a.position = activity_index.rowid {_TEXT} WHERE activity_index MATCH ?1 "
     "AND (?2 IS NULL OR a.kind = ?2) ORDER BY activity_index.rowid DESC LIMIT ?3"
 )
 
+_VALID = "SELECT rowid FROM activity_index WHERE activity_index MATCH ? LIMIT 1"
+_POSITIONS = "SELECT position FROM activities WHERE kind = ? ORDER BY number"
+
 
 class ActivityRow(NamedTuple):
-    """A row of `activities`; `score` (higher is better) only of a search."""
+    """A row of `activities` with its event; `score` (higher is better) only of a search."""
 
     position: int
     stream: int
     kind: str
     number: int
     at: int
+    actor: int
+    event: Activity
+    erased: bool
     score: float | None
 
 
 def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityRow]:
     """The newest activities, newest first; a negative limit means all."""
     if kind is None:
-        found = connection.execute(_RECENT, (limit,))
-    else:
-        found = connection.execute(_RECENT_OF_KIND, (kind, limit))
-    return [ActivityRow._make(row) for row in found.fetchall()]
+        return _rows(connection, _RECENT, (limit,))
+    return _rows(connection, _RECENT_OF_KIND, (kind, limit))
 
 
 def find(
     connection: apsw.Connection, match: str, kind: str | None, *, newest: bool, limit: int
 ) -> list[ActivityRow]:
-    """Activities that match an FTS5 expression, best first or newest first."""
-    found = connection.execute(_NEWEST if newest else _BEST, (match, kind, limit))
-    return [ActivityRow._make(row) for row in found.fetchall()]
+    """Activities that match an FTS5 expression, best first or newest first.
+
+    Raises `apsw.SQLError` for what is no expression.
+    """
+    found = _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
+    if not found:  # where a joined table is empty SQLite does not even look at the expression
+        connection.execute(_VALID, (match,)).fetchall()
+    return found
+
+
+def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityRow]:
+    fetch = blob_fetcher(connection)
+    rows = []
+    for found in rows_of(connection, sql, values):
+        position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
+        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
+        event = stored.read(name, schema, facts.encode(), content)
+        assert isinstance(event, Activity)
+        erased = bool(had) and body is None
+        rows.append(ActivityRow(position, stream, kind, number, at, actor, event, erased, score))
+    return rows
+
+
+def positions(connection: apsw.Connection, kind: str) -> list[int]:
+    """The positions of all activities of a kind, in order."""
+    return [position for (position,) in rows_of(connection, _POSITIONS, (kind,))]

@@ -41,6 +41,8 @@ class LittleLoops(Struct, frozen=True):
     """Importer of little-loops' databases, schema 1 and later."""
 
     name: str = SOURCE
+    #: Files in a folder that may be one.
+    patterns: tuple[str, ...] = ("*.db",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether it is a SQLite database with the tables that every schema has."""
