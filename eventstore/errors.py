@@ -175,6 +175,25 @@ class InvalidValueError(RuleError):
     """An argument has a value that the rules do not allow."""
 
 
+def _beginning(text: str, characters: int = 200) -> str:
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+class InvalidQueryError(InvalidValueError):
+    """A search in FTS5's own syntax that FTS5 cannot read; `query` and `reason` say what and why.
+
+    What is typed in the other syntax is never an error.
+    """
+
+    def __init__(self, query: str, reason: str) -> None:
+        super().__init__(
+            f"{_beginning(query)!r} is no query in FTS5's syntax: {reason}; put what is text in "
+            'double quotes, with each " in it doubled'
+        )
+        self.query = query
+        self.reason = reason
+
+
 # -- derived data ------------------------------------------------------------------------------
 
 

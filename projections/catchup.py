@@ -76,10 +76,10 @@ def usable(
 
     Tables that are missing, of another version, or of a history that is not the log's are not used.
     """
+    if not all(projection.exists(connection) for projection in projections):
+        return None
     checkpoint = checkpoints.read(connection, name)
     if checkpoint is None or checkpoint.version != version:
-        return None
-    if not all(projection.exists(connection) for projection in projections):
         return None
     return checkpoint.head if checkpoints.belongs(connection, checkpoint) else None
 

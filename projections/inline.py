@@ -1,8 +1,9 @@
 """Projections that are written with each append, in the append's own transaction.
 
-The built-in ones share one checkpoint. Before an append is applied the checkpoint must be at the
-head before it; if it is not (another process ran older code, or the projection is new) they are
-caught up first, in the same transaction, so that there is never a silent hole. A user's inline
+The built-in ones share one checkpoint, which says that every append keeps them at the head. When
+another process wrote meanwhile this is made sure of; where it is not so (that process ran other
+code, or a projection is new) they are caught up first, in the same transaction, so that there is
+never a silent hole. A user's inline
 projection that fails is detached: its checkpoint stays behind, the failure is kept for
 `detached`, and the append goes on.
 """
@@ -46,18 +47,18 @@ class InlineProjections:
         self._at = None
         for projection in self.builtin:
             apply_page(projection, connection, events)
-        checkpoints.write(connection, BUILTIN_NAME, self.version, after)
         for projection in self.users:
             if projection.name not in self.detached:
                 self._apply_user(projection, connection, events, before, after)
         self._at = after
 
     def _catch_up_builtin(self, connection: apsw.Connection, before: Head) -> None:
-        checkpoint = checkpoints.read(connection, BUILTIN_NAME)
+        checkpoint = checkpoints.read(connection, BUILTIN_NAME, before.position)
         if checkpoint is None or checkpoint.head != before or checkpoint.version != self.version:
             catch_up_here(
                 connection, self.builtin, BUILTIN_NAME, self.version, upto=before.position
             )
+        checkpoints.keep_at_head(connection, BUILTIN_NAME)
 
     def _apply_user(
         self,

@@ -41,11 +41,13 @@ def rebuild(
     version: int,
     *,
     others: Sequence[Projection] = (),
+    kept_at_head: bool = False,
     progress: Progress | None = None,
 ) -> Head:
     """Rebuild projections that share the checkpoint `name`, resuming an interrupted rebuild.
 
     `others` share the checkpoint too; they are not rebuilt, but brought to the head with it.
+    `kept_at_head` says that every append keeps them there afterwards.
 
     Returns the head that they were rebuilt to. Raises `ProjectionError` naming the events that a
     projection cannot apply.
@@ -67,6 +69,8 @@ def rebuild(
             _swap(connection, projections, shadows)
             checkpoints.delete(connection, shadow_name)
             checkpoints.write(connection, name, version, end)
+            if kept_at_head:
+                checkpoints.keep_at_head(connection, name)
         return reached, end, reached == end
 
     while True:

@@ -86,9 +86,9 @@ def test_fts5_syntax_is_asked_for_by_name() -> None:
     with SessionStore.open(":memory:") as store:
         store.create("a").add_event(did(ev.LoopMoved, "fix 東京都庁"))
         assert found(store, "f* AND content:京都", syntax="fts5") == ["fix 東京都庁"]
-        with pytest.raises(errors.InvalidValueError, match="no such column"):
+        with pytest.raises(errors.InvalidQueryError, match="no such column"):
             store.search_activities("BUG-490", syntax="fts5")
-        with pytest.raises(errors.InvalidValueError, match="words or fts5"):
+        with pytest.raises(errors.InvalidValueError, match="words, fts5"):
             store.search_activities("x", syntax="sql")
 
 

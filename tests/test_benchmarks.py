@@ -31,6 +31,9 @@ def test_a_quick_run_prints_rows(tmp_path: Path) -> None:
     for subject in ("append", "resume", "as-of read", "peak memory of import", "file"):
         assert (subject, "agent-eventstore") in found
     assert ("append", "bare INSERT") in found
+    for engine in ("agent-eventstore", "FTS5 by hand"):
+        assert ("index of 400 messages built", engine) in found
+        assert ("search of 400 messages", engine) in found
     absent = {row["engine"] for row in rows if row["row"].startswith("absent: ")}
     for peer in ("power-loop", "Hermes SessionDB", "eventsourcing recorder", "eventsource-py"):
         assert (peer in absent) != (("append", peer) in found)

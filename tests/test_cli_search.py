@@ -41,10 +41,25 @@ def test_every_option_narrows_the_search(db: Path) -> None:
     assert found(db, "harbour", "--kind", "root") == []
     assert found(db, "emoji", "--source", "elsewhere") == [("other", 2)]
     assert found(db, "emoji", "--since", "1h") == []
+    assert found(db, "emoji", "--until", "1h") == [("other", 2)]
+    assert found(db, "emoji", "--until", "2026-01-05T10:11:12") == []
+    assert found(db, "hours", "--role", "tool", "--role", "system", "--newest") == [("chat-1", 3)]
+    both = found(db, "emoji OR harbour", "--source", "elsewhere", "--source", "example", "--newest")
+    assert both == [("other", 2), ("chat-1/helper", 1)]
+    assert found(db, "emoji OR harbour", "--exclude-source", "example") == [("other", 2)]
+    assert found(db, "(emoji OR look) NOT half", "--syntax", "fts5") == [("chat-1", 2)]
     assert found(db, "hours", "--newest", "-n", "1", "--offset", "1") == [("chat-1", 3)]
     done = run("search", "--json", "--db", db, "--", "harbour", "-zone")
     assert [hit["seq"] for hit in json.loads(done.stdout_bytes)] == [1]
     assert run("search", "hours", "--session", "nobody", "--db", db).exit_code == 1
+    assert run("search", "hours", "--until", "someday", "--db", db).exit_code == 2
+
+
+def test_each_hit_says_where_it_is_and_what_matched(db: Path) -> None:
+    [hit] = json.loads(run("search", "hours", "--role", "tool", "--json", "--db", db).stdout_bytes)
+    assert (hit["session_id"], hit["seq"], hit["role"]) == ("chat-1", 3, "tool")
+    assert "hours" in hit["snippet"]
+    assert hit["score"] > 0
 
 
 def test_context_shows_the_messages_around_a_hit(db: Path) -> None:

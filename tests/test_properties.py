@@ -467,7 +467,7 @@ def test_a_rebuild_of_one_does_not_hide_what_the_others_lack(tmp_path: Path) -> 
         log = SqliteLog(path)
         log.transact(lambda tx: _bare_child(tx, parent.stream))
         log.close()
-        assert store.rebuild(["messages"]) == ["messages"]
+        assert "messages" in store.rebuild(["messages"])
         assert [child.name for child in parent.children()] == ["bare"]
         clean(store)
 

@@ -24,7 +24,7 @@ from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
 from eventstore.store.activities import ActivityResult, ActivityView
-from eventstore.store.searching import SECONDS, SearchResult
+from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
 from eventstore.store.statistics import Stats
@@ -225,10 +225,12 @@ class AsyncSessionStore:
         self,
         query: str,
         *,
+        syntax: str = WORDS,
         session: AsyncSession | None = None,
         lineage: AsyncSession | None = None,
-        source: str | None = None,
-        role: str | None = None,
+        source: Sequence[str] | str | None = None,
+        exclude_source: Sequence[str] | str | None = None,
+        role: Sequence[str] | str | None = None,
         kind: str | None = None,
         since: int | None = None,
         until: int | None = None,
@@ -245,9 +247,11 @@ class AsyncSessionStore:
         return await self.threads.read(
             lambda: self.wrapped.search(
                 query,
+                syntax=syntax,
                 session=within,
                 lineage=family,
                 source=source,
+                exclude_source=exclude_source,
                 role=role,
                 kind=kind,
                 since=since,
@@ -274,7 +278,7 @@ class AsyncSessionStore:
         query: str,
         *,
         kind: str | None = None,
-        syntax: str = "words",
+        syntax: str = WORDS,
         newest: bool = False,
         limit: int = 20,
         seconds: float | None = SECONDS,

@@ -188,12 +188,22 @@ def since_option(function: Function) -> Function:
     return click.option(
         "--since",
         metavar="WHEN",
-        callback=_take_since,
+        callback=_take_time,
         help="Only what was recorded since: ISO 8601, 2h, 7d, today or yesterday.",
     )(function)
 
 
-def _take_since(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+def until_option(function: Function) -> Function:
+    """``--until WHEN``, given to the command in µs since 1970."""
+    return click.option(
+        "--until",
+        metavar="WHEN",
+        callback=_take_time,
+        help="Only what was recorded before: as --since.",
+    )(function)
+
+
+def _take_time(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     try:
         return None if value is None else round(_moment(value.strip()).timestamp() * 1_000_000)
     except (ValueError, OverflowError) as error:

@@ -7,7 +7,14 @@ from contextlib import suppress
 
 import click
 
-from eventstore.cli.options import Format, Settings, find, listing_options, since_option
+from eventstore.cli.options import (
+    Format,
+    Settings,
+    find,
+    listing_options,
+    since_option,
+    until_option,
+)
 from eventstore.cli.output import (
     nothing,
     progress_line,
@@ -20,7 +27,7 @@ from eventstore.cli.text import cut, inline, local_time, on_one_line, plural, vi
 from eventstore.conversation import ERASED
 from eventstore.errors import ReadOnlyStoreError, StoreBusyError
 from eventstore.events.catalogue import MessageContent
-from eventstore.store.searching import Hit, SearchResult
+from eventstore.store.searching import SYNTAXES, WORDS, Hit, SearchResult
 from eventstore.store.session_store import SessionStore
 from eventstore.store.views import MessageView
 from projections.search.snippets import WIDTH
@@ -31,8 +38,11 @@ from projections.search.text import readable_text
 @click.argument("words", metavar="QUERY...", nargs=-1, required=True)
 @click.option("--session", metavar="SESSION", help="Only in this session.")
 @click.option("--lineage", metavar="SESSION", help="Only in this one, its sub-agents and forks.")
-@click.option("--source", help="Only what this importer or framework wrote, e.g. claude-code.")
-@click.option("--role", help="Only messages of this role: user, assistant, tool …")
+@click.option(
+    "--source", multiple=True, help="Only what this importer or framework wrote, e.g. claude-code."
+)
+@click.option("--exclude-source", multiple=True, help="Nothing that this one wrote.")
+@click.option("--role", multiple=True, help="Only messages of this role: user, assistant, tool …")
 @click.option(
     "--kind",
     type=click.Choice(["root", "subagent", "message", "note"]),
@@ -53,6 +63,13 @@ from projections.search.text import readable_text
     help="With so many messages before and after each.",
 )
 @since_option
+@until_option
+@click.option(
+    "--syntax",
+    type=click.Choice(SYNTAXES),
+    default=WORDS,
+    help="How the query is read: as below (words), or as SQLite's FTS5 does.",
+)
 @listing_options
 @click.pass_obj
 def search(
@@ -60,8 +77,9 @@ def search(
     words: Sequence[str],
     session: str | None,
     lineage: str | None,
-    source: str | None,
-    role: str | None,
+    source: Sequence[str],
+    exclude_source: Sequence[str],
+    role: Sequence[str],
     kind: str | None,
     active: bool,
     newest: bool,
@@ -69,6 +87,8 @@ def search(
     offset: int,
     context: int,
     since: int | None,
+    until: int | None,
+    syntax: str,
 ) -> None:
     """Find messages, compacted ones too.
 
@@ -79,20 +99,25 @@ def search(
       eventstore search 'deploy*' --role tool --since 7d
       eventstore search 東京 --session 5f3a9c1e --json
       eventstore search 'off by one' -C 2
+      eventstore search --syntax fts5 'NEAR(docker compose, 5) AND up*'
 
     All words must be there. Put quotes around a phrase, OR between alternatives, NOT before what
     must not be there, * after the beginning of a word; everything else is text. After -- nothing
-    is an option. Exit code 1 when nothing matches.
+    is an option. --source, --exclude-source and --role can be given several times. Exit code 1
+    when nothing matches.
     """  # noqa: D301
     with _open(settings) as store:
         result = store.search(
             " ".join(words),
             session=None if session is None else find(store, session),
             lineage=None if lineage is None else find(store, lineage),
-            source=source,
-            role=role,
+            syntax=syntax,
+            source=source or None,
+            exclude_source=exclude_source,
+            role=role or None,
             kind=kind,
             since=since,
+            until=until,
             active=True if active else None,
             newest=newest,
             limit=limit,

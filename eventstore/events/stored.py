@@ -8,6 +8,8 @@ and what this version does not know comes back as an `UnknownEvent`, raw and nev
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,6 +39,28 @@ _content_decoders: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
+class _Type(NamedTuple):
+    """A type of the catalogue as it is written: its columns, and how many are read back at once."""
+
+    name: str
+    schema: int
+    commutes: bool
+    facts: msgspec.json.Decoder[list[Any]]
+    contents: msgspec.json.Decoder[list[Any]]
+
+
+_types = {
+    cls: _Type(
+        cls.type,
+        cls.schema,
+        cls.commutes,
+        msgspec.json.Decoder(list[cls]),  # type: ignore[valid-type]
+        msgspec.json.Decoder(list[cls.content_type or Any]),  # type: ignore[misc]
+    )
+    for cls in CATALOGUE
+}
+
+
 class StoredForm(NamedTuple):
     """What the log writes of an event; `body` is None when the event has no content."""
 
@@ -53,24 +77,73 @@ def store(event: Event) -> StoredForm:
     Raises `NotJSONError` when a value has no JSON form or another type than its field, and
     `InvalidValueError` for a custom name outside its namespace or an event of an unknown type.
     """
-    content = event.content
-    name, schema = name_of(event), event.schema
-    if type(event) is CustomEvent:
-        facts = _custom_facts(event)
-    elif type(event) is UnknownEvent:
+    return store_all((event,))[0]
+
+
+def store_all(events: Sequence[Event]) -> list[StoredForm]:
+    """`store` for events that are appended together: neighbours of one type are checked at once."""
+    forms: list[StoredForm] = []
+    for kind, alike in groupby(events, type):
+        forms += _store_alike(kind, list(alike))
+    return forms
+
+
+def _store_alike(cls: type[Event], events: list[Event]) -> list[StoredForm]:
+    """The stored forms of events of one class."""
+    kind = _types.get(cls)
+    if kind is None:
+        return [_store_custom(event) for event in events]
+    name, schema, commuting = kind[:3]
+    contents = [event.content for event in events if event.content is not None]
+    bare = [replace(event, content=None) for event in events] if contents else events
+    facts = [codec.encode(event) for event in bare]
+    bodies = [codec.encode(content) for content in contents]
+    for encoded in facts:
+        _check_facts(name, encoded)
+    for encoded in (*facts, *bodies):
+        _check_depth(name, encoded)
+    rest = iter(bodies)
+    forms = [
+        StoredForm(name, schema, encoded, None if event.content is None else next(rest), commuting)
+        for event, encoded in zip(events, facts, strict=True)
+    ]
+    if not (
+        _comes_back(kind.facts, facts, bare)
+        and (not bodies or _comes_back(kind.contents, bodies, contents))
+    ):
+        for event, form in zip(events, forms, strict=True):
+            _check_readable(event, form)
+    return forms
+
+
+def _comes_back(
+    decoder: msgspec.json.Decoder[list[Any]], values: list[bytes], objects: list[Any]
+) -> bool:
+    """Whether the values, decoded together, equal these objects; False may be a false alarm."""
+    try:
+        return decoder.decode(b"[" + b",".join(values) + b"]") == objects
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _store_custom(event: Event) -> StoredForm:
+    name = name_of(event)
+    if type(event) is not CustomEvent:
         raise InvalidValueError(f"an event of unknown type {name!r} cannot be appended")
-    else:
-        facts = codec.encode(event if content is None else replace(event, content=None))
-    body = None if content is None else codec.encode(content)
+    facts = _custom_facts(event)
+    body = None if event.content is None else codec.encode(event.content)
     _check_facts(name, facts)
-    _check_depth(name, facts, body)
-    _check_readable(event, facts, body)
-    return StoredForm(name, schema, facts, body, commutes(event))
+    for value in (facts, body):
+        if value is not None:
+            _check_depth(name, value)
+    form = StoredForm(name, event.schema, facts, body, event.commuting)
+    _check_readable(event, form)
+    return form
 
 
 def _check_facts(name: str, facts: bytes) -> None:
     """Projections keep facts in columns, which hold text: no half of a surrogate pair."""
-    if b"\\ud" in facts:
+    if b"\\" in facts and b"\\ud" in facts:
         try:
             msgspec.json.decode(facts)
         except msgspec.DecodeError:
@@ -79,19 +152,21 @@ def _check_facts(name: str, facts: bytes) -> None:
             ) from None
 
 
-def _check_depth(name: str, *values: bytes | None) -> None:
+def _check_depth(name: str, value: bytes) -> None:
     """Refuse nesting that other readers of the JSON would stumble over."""
-    for value in values:
-        if value is not None and value.count(b"[") + value.count(b"{") > codec.DEPTH_MAX:
-            codec.require_depth(codec.decode(value), name)
+    # Looking for one byte is quick, counting it is not, and most texts hold no bracket.
+    if (value.find(b"[") >= 0 or value.find(b"{", 1) >= 0) and (
+        value.count(b"[") + value.count(b"{") > codec.DEPTH_MAX
+    ):
+        codec.require_depth(codec.decode(value), name)
 
 
-def _check_readable(event: Event, facts: bytes, body: bytes | None) -> None:
+def _check_readable(event: Event, form: StoredForm) -> None:
     """What is stored must come back equal: values JSON would change are refused here."""
-    name = name_of(event)
+    name = form.name
     try:
-        content = None if body is None else read_content(name, event.schema, body)
-        same = read(name, event.schema, facts, content) == event
+        content = None if form.body is None else read_content(name, form.schema, form.body)
+        same = read(name, form.schema, form.facts, content) == event
     except EventFormatError as error:
         raise NotJSONError(f"{name}: {error}") from error
     if not same:

@@ -113,25 +113,24 @@ def _tune(connection: apsw.Connection, durability: Durability) -> None:
 def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) -> None:
     """Take the write lock; waits for other processes with jitter, at most `seconds`.
 
-    Jitter shares the lock fairly between processes; SQLite's own busy handler starves some.
-    Raises `StoreBusyError` when the time is up.
+    Jitter shares the lock fairly between processes; SQLite's own busy handler starves some, so the
+    connection should have no busy timeout of its own. Raises `StoreBusyError` when the time is up.
     """
-    deadline = time.monotonic() + seconds
-    connection.set_busy_timeout(0)
-    try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except apsw.BusyError as error:
-                if time.monotonic() >= deadline or interrupts.pending():
-                    raise StoreBusyError(
-                        f"another process held the write lock of {connection.filename} for "
-                        f"{seconds:g} s; retry, or find the process that keeps a transaction open"
-                    ) from error
-                time.sleep(random.uniform(0.001, 0.02))
-    finally:
-        connection.set_busy_timeout(5000)
+    deadline = None
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            return
+        except apsw.BusyError as error:
+            now = time.monotonic()
+            if deadline is None:
+                deadline = now + seconds
+            if now >= deadline or interrupts.pending():
+                raise StoreBusyError(
+                    f"another process held the write lock of {connection.filename} for "
+                    f"{seconds:g} s; retry, or find the process that keeps a transaction open"
+                ) from error
+            time.sleep(random.uniform(0.001, 0.02))
 
 
 def rows_of(

@@ -71,7 +71,7 @@ def leaf_of(
             commitment or ZEROS,
             actor,
             schema,
-            key_digest(idempotency_key),
+            NO_KEY if idempotency_key is None else key_digest(idempotency_key),
             len(name),
         )
         + name

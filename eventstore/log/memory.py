@@ -50,6 +50,8 @@ class Memory:
 
     def commit(self) -> None:
         """Make this transaction's values committed ones."""
+        if not self._undo:
+            return
         if len(self._committed) > SIZE_MAX:
             self._committed.clear()
         self._committed.update(self._own)

@@ -71,6 +71,7 @@ class SqliteLog:
         self._streams = Memory()
         self._memory = Memory()
         self._known: Head | None = None
+        self._data_version = -1
         self._readers: list[apsw.Connection] = []
         self._readers_lock = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
@@ -92,6 +93,7 @@ class SqliteLog:
                     schema.require_current(connection, self.path)
                 else:
                     schema.prepare(connection, self.path)
+                    connection.set_busy_timeout(0)  # `begin_immediate` waits by itself
         except BaseException:
             if created:
                 Path(self.path).unlink(missing_ok=True)
@@ -191,11 +193,13 @@ class SqliteLog:
         self._writer.execute(f"PRAGMA synchronous = {durability.name}").fetchall()
 
     def _begin(self, connection: apsw.Connection) -> SqliteTransaction:
-        head = reading.head_of(connection)
-        if head != self._known:
-            # Another process wrote. What callers keep of a stream may be behind, never wrong.
-            self._streams.forget()
-            self._known = head
+        head = self._known
+        if head is None or connection.data_version() != self._data_version:
+            head = reading.head_of(connection)
+            if head != self._known:
+                # Another process wrote. What callers keep of a stream may be behind, never wrong.
+                self._streams.forget()
+                self._known = head
         return SqliteTransaction(
             connection, head, self._streams, self._memory, self._clock, self._salts, self.inline
         )
@@ -203,6 +207,8 @@ class SqliteLog:
     def _publish(self, transaction: SqliteTransaction) -> None:
         changed = transaction.head != self._known
         self._known = transaction.head
+        # Commits of this connection change it as well, so it is read after each.
+        self._data_version = self._writer.data_version()
         self._streams.commit()
         self._memory.commit()
         if changed:

@@ -33,6 +33,9 @@ _INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (dige
 _INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
 
+#: Salts asked of the system at a time.
+SALTS = 64
+
 #: What the last stream's number is remembered under: no text, since every text may be an id.
 _LAST = ("last stream",)
 
@@ -44,14 +47,16 @@ class SaltPool:
     """
 
     def __init__(self) -> None:
-        self._bytes = b""
+        self._salts: list[bytes] = []
 
     def take(self) -> bytes:
         """A fresh salt."""
-        if not self._bytes:
-            self._bytes = os.urandom(SALT_BYTES * 64)
-        salt, self._bytes = self._bytes[:SALT_BYTES], self._bytes[SALT_BYTES:]
-        return salt
+        if not self._salts:
+            random = os.urandom(SALT_BYTES * SALTS)
+            self._salts = [
+                random[start : start + SALT_BYTES] for start in range(0, len(random), SALT_BYTES)
+            ]
+        return self._salts.pop()
 
 
 class SqliteTransaction:
@@ -144,42 +149,48 @@ class SqliteTransaction:
             return prior
         if expected is not ANY:
             self._check_expected(head, expected)
-        now = self._clock()
-        start = len(self._recorded)
-        for new in events:
-            head = self._append_one(head, new, now)
-        self._streams.remember(stream, head)
-        return self._recorded[start:]
+        return self._buffer(head, events)
 
-    def _append_one(self, head: StreamHead, new: NewEvent, now: int) -> StreamHead:
-        event, actor, key = new
-        name, schema, facts, body, commutes = stored.store(event)
-        self._position += 1
-        position, version = self._position, head.version + 1
-        commitment = None
-        if body is not None:
-            body, spilled = blobs.spill(event.content, body)
-            salt = self._salts.take()
-            commitment = commitment_of(salt, body)
-            self._content_rows.append((position, salt, body.decode()))
-            for digest, data in spilled:
-                self._blob_rows.append((digest, data, position))
-        leaf = leaf_of(
-            position, version, now, head.uid, head.leaf, commitment,
-            actor, schema, key, name.encode("ascii"), facts,
+    def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
+        """Give events their positions, versions and leaves, and keep their rows for the flush."""
+        now, stream = self._clock(), head.id
+        position, version, leaf, solid = (
+            self._position, head.version, head.leaf, head.solid_version,
         )  # fmt: skip
-        self._rows.append(
-            (position, head.id, version, name, schema, now, int(actor), facts.decode(), key,
-             commitment, leaf)
-        )  # fmt: skip
-        recorded = Recorded(position, head.id, version, now, actor, event, key, commitment, leaf)
-        self._recorded.append(recorded)
-        if key is not None:
-            self._keyed.remember((head.id, key), recorded)
-        return StreamHead(
-            head.id, head.session_id, head.incarnation, head.uid, version, leaf,
-            head.solid_version if commutes else version,
-        )  # fmt: skip
+        recorded: list[Recorded] = []
+        forms = stored.store_all([new.event for new in events])
+        for (event, actor, key), (name, schema, facts, plain, commutes) in zip(
+            events, forms, strict=True
+        ):
+            position += 1
+            version += 1
+            commitment = None
+            if plain is not None:
+                body, spilled = blobs.spill(event.content, plain)
+                salt = self._salts.take()
+                commitment = commitment_of(salt, body)
+                self._content_rows.append((position, salt, body.decode()))
+                for digest, data in spilled:
+                    self._blob_rows.append((digest, data, position))
+            leaf = leaf_of(
+                position, version, now, head.uid, leaf, commitment,
+                actor, schema, key, name.encode("ascii"), facts,
+            )  # fmt: skip
+            self._rows.append(
+                (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
+                 commitment, leaf)
+            )  # fmt: skip
+            one = Recorded(position, stream, version, now, actor, event, key, commitment, leaf)
+            recorded.append(one)
+            if key is not None:
+                self._keyed.remember((stream, key), one)
+            if not commutes:
+                solid = version
+        self._position = position
+        self._recorded += recorded
+        head = StreamHead(stream, head.session_id, head.incarnation, head.uid, version, leaf, solid)
+        self._streams.remember(stream, head)
+        return recorded
 
     def _check_expected(self, head: StreamHead, expected: Expected) -> None:
         match expected.kind:

@@ -7,7 +7,7 @@ names the rule and the values; nothing was appended then.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventstore.errors import (
@@ -212,11 +212,11 @@ _EMPTY = ev.MessageContent()
 
 
 def _check_role(role: str) -> str:
-    if not isinstance(role, str) or not ROLE.fullmatch(role):
-        raise InvalidValueError(
-            f"a role is lower-case letters, digits, - and _, at most 32, not {role!r}"
-        )
-    return role
+    if isinstance(role, str) and (role in _ACTORS or ROLE.fullmatch(role)):
+        return role
+    raise InvalidValueError(
+        f"a role is lower-case letters, digits, - and _, at most 32, not {role!r}"
+    )
 
 
 def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
@@ -224,20 +224,18 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
     if c.key is not None and c.messages and c.messages[0].key is not None:
         raise InvalidValueError("give the key to the command or to its first message, not to both")
     for seq, m in enumerate(c.messages, state.next_seq):
-        if not all(isinstance(call, ev.ToolCall) for call in m.tool_calls):
-            raise InvalidValueError(
-                f"tool calls are ToolCall(id=…, name=…, arguments=…), not {m.tool_calls!r}"
-            )
         key = c.key if seq == state.next_seq and m.key is None else m.key
         if key is not None:
             check_key(key)
+        role = _check_role(m.role)
+        actor = _ACTORS.get(role, Actor.UNKNOWN) if m.actor is None else m.actor
         event = ev.MessageAppended(
             seq=seq,
-            role=_check_role(m.role),
+            role=role,
             round=m.round,
             tokens=m.tokens,
             finish_reason=m.finish_reason,
-            call_ids=tuple([call.id for call in m.tool_calls if call.id is not None]),
+            call_ids=_call_ids(m.tool_calls) if m.tool_calls else (),
             call_id=m.call_id,
             failed=m.failed,
             response_id=m.response_id,
@@ -245,9 +243,17 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
             occurred_at=m.occurred_at if m.occurred_at is not None else c.occurred_at,
             content=content_of(m),
         )
-        actor = m.actor if m.actor is not None else _ACTORS.get(m.role, Actor.UNKNOWN)
         events.append(NewEvent(event, actor, key))
     return events
+
+
+def _call_ids(calls: Sequence[ev.ToolCall]) -> tuple[str, ...]:
+    for call in calls:
+        if not isinstance(call, ev.ToolCall):
+            raise InvalidValueError(
+                f"tool calls are ToolCall(id=…, name=…, arguments=…), not {calls!r}"
+            )
+    return tuple([call.id for call in calls if call.id is not None])
 
 
 def _index(state: SessionState, seq: int) -> int:

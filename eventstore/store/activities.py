@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -28,12 +28,11 @@ from eventstore.session.state import Status
 from eventstore.store import executor
 from eventstore.store.derived import Registry
 from eventstore.store.reads import require_current
-from eventstore.store.searching import SECONDS
-from projections.activities.projection import KINDS, set_apart_in
+from eventstore.store.searching import FTS5, SECONDS, read_query
+from projections.activities.projection import KINDS
 from projections.queries import activities as queries
 from projections.queries import sessions
 from projections.queries.activities import ActivityRow
-from projections.search.query import parse, to_fts5
 
 #: What activities are called, in the order of the catalogue.
 ACTIVITY_KINDS = tuple(KINDS.values())
@@ -76,12 +75,12 @@ def recent(
 ) -> list[ActivityView]:
     """The newest activities; see `SessionStore.activities`."""
     _check_kind(kind)
-    if not log.readonly:
-        derived.catch_up(log, PROJECTION, seconds)
-    with log.snapshot() as connection:
-        require_current(connection)
-        derived.require_current(connection, PROJECTION)
-        return _views(connection, queries.recent(connection, kind, limit))
+    with _caught_up(log, derived, seconds) as (connection, reached):
+        if reached != reading.head_of(connection).position:
+            derived.require_current(connection, PROJECTION)
+        return (
+            [] if reached is None else _views(connection, queries.recent(connection, kind, limit))
+        )
 
 
 def search(
@@ -97,25 +96,38 @@ def search(
 ) -> ActivityResult:
     """Activities that match; see `SessionStore.search_activities`."""
     _check_kind(kind)
-    if syntax not in ("words", "fts5"):
-        raise InvalidValueError(f"a syntax is words or fts5, not {syntax!r}")
-    match = to_fts5(parse(query)) if syntax == "words" else set_apart_in(query)
-    if not log.readonly:
-        with suppress(StoreBusyError):  # what is there already can be searched all the same
-            derived.catch_up(log, PROJECTION, seconds)
+    match, _ = read_query(query, syntax)
+    with _caught_up(log, derived, seconds) as (connection, reached):
+        behind = reading.head_of(connection).position - (reached or 0)
+        if reached is None:
+            return ActivityResult(behind=behind)
+        if syntax == FTS5:
+            queries.require_valid(connection, match, query)
+        elif not match:
+            return ActivityResult(behind=behind)
+        rows = queries.find(connection, match, kind, newest=newest, limit=limit)
+        return ActivityResult(hits=tuple(_views(connection, rows)), behind=behind)
+
+
+@contextmanager
+def _caught_up(
+    log: SqliteLog, derived: Registry, seconds: float | None
+) -> Iterator[tuple[apsw.Connection, int | None]]:
+    """A snapshot to read activities on, and the position they reached; None without their tables.
+
+    That is so only in a store that is read-only.
+    """
     with log.snapshot() as connection:
         require_current(connection)
-        behind = derived.missing(connection, PROJECTION)
-        usable = derived.is_usable(connection, PROJECTION)
-        if not usable or (syntax == "words" and not match):
-            return ActivityResult(behind=behind)
-        try:
-            rows = queries.find(connection, match, kind, newest=newest, limit=limit)
-        except apsw.SQLError as error:
-            if syntax == "words":
-                raise
-            raise InvalidValueError(f"{query!r} is no FTS5 expression: {error}") from error
-        return ActivityResult(hits=tuple(_views(connection, rows)), behind=behind)
+        reached = derived.reached(connection, PROJECTION)
+        if log.readonly or reached == reading.head_of(connection).position:
+            yield connection, reached
+            return
+    with suppress(StoreBusyError):  # what is there already can be read all the same
+        derived.catch_up(log, PROJECTION, seconds)
+    with log.snapshot() as connection:
+        require_current(connection)
+        yield connection, derived.reached(connection, PROJECTION)
 
 
 def _check_kind(kind: str | None) -> None:

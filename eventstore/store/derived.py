@@ -95,25 +95,33 @@ class Registry:
         names: Sequence[str] | None,
         progress: Callable[[str, int, int], None] | None,
     ) -> list[str]:
-        """Rebuild the named projections, all if None; the names of those rebuilt."""
+        """Rebuild the named projections, all if None; the names of those rebuilt.
+
+        Built-in ones of which it is not known how far they are, are rebuilt with any of them.
+        """
         done: list[str] = []
-        for checkpoint, version, members in self._chosen(names):
+        for checkpoint, version, chosen in self._chosen(names):
+            shared = checkpoint == BUILTIN_NAME
+            members = chosen if not shared or self._is_known(log) else list(self.builtin)
             label = ", ".join(projection.name for projection in members)
 
             def told(position: int, head: int, label: str = label) -> None:
                 if progress is not None:
                     progress(label, position, head)
 
-            others = [
-                projection
-                for projection in (self.builtin if checkpoint == BUILTIN_NAME else ())
-                if projection not in members
-            ]
-            rebuild(log, members, checkpoint, version, others=others, progress=told)
+            others = [one for one in self.builtin if one not in members] if shared else []
+            rebuild(
+                log, members, checkpoint, version,
+                others=others, kept_at_head=shared, progress=told,
+            )  # fmt: skip
             for projection in members:
                 self.inline.detached.pop(projection.name, None)
                 done.append(projection.name)
         return done
+
+    def _is_known(self, log: SqliteLog) -> bool:
+        with log.snapshot() as connection:
+            return bool(usable(connection, self.builtin, BUILTIN_NAME, self.inline.version))
 
     def check(
         self,
@@ -149,10 +157,14 @@ class Registry:
         [(checkpoint, version, members)] = self._chosen([name])
         return missing_in(connection, members, checkpoint, version)
 
-    def is_usable(self, connection: apsw.Connection, name: str) -> bool:
-        """Whether a projection's tables are there and of this version and history."""
+    def reached(self, connection: apsw.Connection, name: str) -> int | None:
+        """The position that a projection has reached, None when its tables cannot be used.
+
+        They are not there, or of another version or history.
+        """
         [(checkpoint, version, members)] = self._chosen([name])
-        return usable(connection, members, checkpoint, version) is not None
+        head = usable(connection, members, checkpoint, version)
+        return None if head is None else head.position
 
     def erase(self, connection: apsw.Connection, positions: Sequence[int]) -> None:
         """Have every projection let go of the text of these events, which is still there.

@@ -257,10 +257,12 @@ class SessionStore:
         self,
         query: str,
         *,
+        syntax: str = searching.WORDS,
         session: Session | None = None,
         lineage: Session | None = None,
-        source: str | None = None,
-        role: str | None = None,
+        source: Sequence[str] | str | None = None,
+        exclude_source: Sequence[str] | str | None = None,
+        role: Sequence[str] | str | None = None,
         kind: str | None = None,
         since: int | None = None,
         until: int | None = None,
@@ -274,10 +276,13 @@ class SessionStore:
         """Messages that match what a person typed, best first or newest first.
 
         No text is an error: words, ``"phrases"``, ``OR``, ``NOT`` and ``begin*`` work as said in
-        `projections.search.query`, the rest is punctuation. `lineage` is a session with everything
-        spawned or forked from it; `kind` is root or subagent, or message or note; times are µs
-        since 1970, `until` not included; `active` False means only compacted or consolidated
-        messages. `neighbours` asks for so many messages before and after each hit.
+        `projections.search.query`, the rest is punctuation. With `syntax` ``fts5`` the query is in
+        the syntax of SQLite's FTS5, and `InvalidQueryError` says what is wrong with it.
+
+        `lineage` is a session with everything spawned or forked from it; `source`,
+        `exclude_source` and `role` are one or several; `kind` is root or subagent, or message or
+        note; times are µs since 1970, `until` not included; `active` False means only compacted or
+        consolidated messages. `neighbours` asks for so many messages before and after each hit.
 
         Retracted, cleared and erased messages and closed sessions are not found. At most `seconds`
         (None: no limit) go to indexing what is new; the result says what is still missing.
@@ -285,19 +290,26 @@ class SessionStore:
         session_kind, message_kind = searching.kinds_of(kind)
         filters = Filters(
             streams=None if session is None else (self.require_own(session).stream,),
-            source=source,
-            role=role,
+            sources=searching.several(source),
+            excluded_sources=searching.several(exclude_source),
+            roles=searching.several(role),
             session_kind=session_kind,
             message_kind=message_kind,
             since=since,
             until=until,
             active=active,
         )
-        return searching.search(
-            self.log, self.derived, query, filters,
+        asked = searching.Request(
+            typed=query,
+            syntax=syntax,
+            filters=filters,
             lineage=None if lineage is None else self.require_own(lineage).stream,
-            newest=newest, limit=limit, offset=offset, neighbours=neighbours, seconds=seconds,
-        )  # fmt: skip
+            newest=newest,
+            limit=limit,
+            offset=offset,
+            neighbours=neighbours,
+        )
+        return searching.search(self.log, self.derived, asked, seconds)
 
     def activities(
         self, kind: str | None = None, *, limit: int = 20, seconds: float | None = None
@@ -314,15 +326,14 @@ class SessionStore:
         query: str,
         *,
         kind: str | None = None,
-        syntax: str = "words",
+        syntax: str = searching.WORDS,
         newest: bool = False,
         limit: int = 20,
         seconds: float | None = searching.SECONDS,
     ) -> ActivityResult:
         """Activities whose subject matches, best first or newest first; a negative `limit`: all.
 
-        In the syntax ``words`` no text is an error, as in `search`; ``fts5`` is the language of
-        SQLite's FTS5, and what is none raises `InvalidValueError`.
+        `syntax` is that of `search`; where it is ``fts5``, `InvalidQueryError` says what is wrong.
         """
         return activities.search(
             self.log, self.derived, query,

@@ -7,7 +7,6 @@ read, from facts; content is fetched of activities alone, which are few among me
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
@@ -46,21 +45,6 @@ _INDEX = "INSERT INTO {activity_index} (rowid, content) VALUES (?, ?)"
 _UNINDEX = "INSERT INTO {activity_index} (%s, rowid, content) VALUES ('delete', ?, ?)"
 _OPTIMIZE = "INSERT INTO {activity_index} (%s) VALUES ('optimize')"
 _ANY = "SELECT 1 FROM {activity_index} WHERE rowid BETWEEN ? AND ? LIMIT 1"
-
-#: In an FTS5 expression: a string in quotes, or a word that needs none.
-_STRING_OR_WORD = re.compile(r'"(?:[^"]|"")*"|[0-9A-Za-z_\x1a\x80-\U0010ffff]+')
-
-
-def set_apart_in(expression: str) -> str:
-    """An FTS5 expression whose words and strings are written as the index has them."""
-    return _STRING_OR_WORD.sub(_as_indexed, expression)
-
-
-def _as_indexed(match: re.Match[str]) -> str:
-    found = match[0]
-    if found.isascii():
-        return found
-    return '"' + set_apart(found.strip('"')).strip() + '"'
 
 
 def indexed_text(recorded: Recorded) -> str:

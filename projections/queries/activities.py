@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from eventstore.errors import InvalidQueryError
 from eventstore.events import stored
 from eventstore.events.catalogue import Activity
 from eventstore.log import blobs
@@ -65,14 +66,19 @@ def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[Ac
 def find(
     connection: apsw.Connection, match: str, kind: str | None, *, newest: bool, limit: int
 ) -> list[ActivityRow]:
-    """Activities that match an FTS5 expression, best first or newest first.
+    """Activities that match an FTS5 expression, best first or newest first."""
+    return _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
 
-    Raises `apsw.SQLError` for what is no expression.
+
+def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
+    """Raise `InvalidQueryError` when FTS5 cannot read an expression.
+
+    A search alone does not say so where it has nothing to look through.
     """
-    found = _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
-    if not found:  # where a joined table is empty SQLite does not even look at the expression
-        connection.execute(_VALID, (match,)).fetchall()
-    return found
+    try:
+        connection.execute(_VALID, (match,)).fetchone()
+    except apsw.SQLError as error:
+        raise InvalidQueryError(typed, str(error)) from error
 
 
 def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityRow]:

@@ -13,22 +13,23 @@ from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
 from projections.builtin.sessions import COLUMNS, SessionRow
 
-#: What finds a session: its id, for one that is not the newest of its id with ``~incarnation``.
-_NAME = (
+#: What finds a session `s` of `streams`: its id, for one that is not the newest of its id with
+#: ``~incarnation``.
+NAME = (
     "CASE WHEN EXISTS (SELECT 1 FROM streams AS n WHERE n.session_id = s.session_id "
     "AND n.incarnation > s.incarnation) THEN s.session_id || '~' || s.incarnation "
     "ELSE s.session_id END"
 )
 _FIELDS = ", ".join(f"p.{column}" for column in COLUMNS)
 _SELECT = (
-    f"SELECT {_NAME}, s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
+    f"SELECT {NAME}, s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
     "JOIN streams AS s ON s.id = p.stream"
 )
 _TEXT = (
     "SELECT e.type, e.schema, c.body FROM events AS e JOIN contents AS c USING (position) "
     "WHERE position = ?"
 )
-_NAME_OF = f"SELECT {_NAME} FROM streams AS s WHERE s.id = ?"  # noqa: S608
+_NAME_OF = f"SELECT {NAME} FROM streams AS s WHERE s.id = ?"  # noqa: S608
 
 #: How many characters of the first user message a preview shows.
 PREVIEW_CHARACTERS = 80

@@ -63,21 +63,34 @@ class Search(Projection):
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Index messages and notes; give forks rows for what they took over."""
+        texts: list[tuple[int, str]] = []
+        rows: list[tuple[int, ...]] = []
         for recorded in events:
             match recorded.event:
                 case MessageAppended() | ContextCompacted() as e:
                     text = indexed_text(recorded)
                     if text:
                         at = e.occurred_at or recorded.recorded_at
-                        row = (recorded.stream, e.seq, recorded.position, at, INDEXER)
-                        connection.execute(self._index, (recorded.position, text))
-                        connection.execute(self._insert, row)
+                        texts.append((recorded.position, text))
+                        rows.append((recorded.stream, e.seq, recorded.position, at, INDEXER))
                 case SessionForked() as e:
+                    self._write(connection, texts, rows)  # it may take these over
                     for first, size in e.active:
                         span = (recorded.stream, e.origin, first, first + size - 1)
                         connection.execute(self._inherit, span)
                 case ContentErased() as e:
+                    self._write(connection, texts, rows)
                     self._require_gone(connection, e)
+        self._write(connection, texts, rows)
+
+    def _write(
+        self, connection: apsw.Connection, texts: list[tuple[int, str]], rows: list[tuple[int, ...]]
+    ) -> None:
+        """Write what was gathered, in two statements: that is faster than row by row."""
+        connection.executemany(self._index, texts)
+        connection.executemany(self._insert, rows)
+        texts.clear()
+        rows.clear()
 
     def _require_gone(self, connection: apsw.Connection, erased: ContentErased) -> None:
         """Whoever erased knew of this index and took the words out, or it is made anew."""

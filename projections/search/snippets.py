@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from projections.search.query import Term
@@ -16,6 +15,12 @@ WIDTH = 200
 BEFORE = 60
 
 _TOKEN = re.compile(f"[{CJK}]|[^\\W_{CJK}]+")
+_ONE = re.compile(f"[{CJK}]")
+_CJK_FIRST = CJK[0]
+#: What stands between two tokens that follow each other.
+_BETWEEN = re.compile(r"[\W_]*")
+#: Letters of which some have another form without diacritics.
+_MARKED = re.compile("[\u00c0-\u024f\u0370-\u052f\u1e00-\u1fff]")
 
 
 class Snippet(NamedTuple):
@@ -25,38 +30,85 @@ class Snippet(NamedTuple):
     highlights: tuple[tuple[int, int], ...]
 
 
-class _Pattern(NamedTuple):
+class _Unmarked(dict[int, int]):
+    """Characters to the same without diacritics, filled as they are met."""
+
+    def __missing__(self, code: int) -> int:
+        one = chr(code)
+        self[code] = found = ord(
+            unicodedata.normalize("NFD", one)[0] if _MARKED.match(one) else one
+        )
+        return found
+
+
+_UNMARKED = _Unmarked({ord("ς"): ord("σ")})
+
+
+def fold(text: str) -> str:
+    """A text as it is compared, without case and diacritics: as many characters as before."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # of all characters, only this one becomes two
+        lowered = text.replace("İ", "I").lower()
+    if text.isascii() or not _MARKED.search(lowered):
+        return lowered
+    return lowered.translate(_UNMARKED)
+
+
+class Pattern(NamedTuple):
+    """The tokens of a term, folded; with `prefix`, the last one may go on."""
+
     tokens: tuple[str, ...]
     prefix: bool
 
-    def ends(self, seen: Sequence[str]) -> bool:
-        """Whether the last of these tokens complete a match."""
-        size = len(self.tokens)
-        if len(seen) < size:
-            return False
-        *words, last = list(seen)[-size:]
-        if words != list(self.tokens[:-1]):
-            return False
-        return last.startswith(self.tokens[-1]) if self.prefix else last == self.tokens[-1]
+    def spans(self, folded: str) -> Iterator[tuple[int, int]]:
+        """Where the term is in a folded text."""
+        start = folded.find(self.tokens[0])
+        while start >= 0:
+            end = self._end(folded, start)
+            if end is not None:
+                yield start, end
+            start = folded.find(self.tokens[0], start + 1)
+
+    def _end(self, folded: str, start: int) -> int | None:
+        """Where a match ends whose first token begins here; None if there is none."""
+        if start and _in_word(folded, start):
+            return None
+        end = self._token_end(folded, start, 0)
+        for index in range(1, len(self.tokens)):
+            if end is None:
+                return None
+            start = _BETWEEN.match(folded, end).end()  # type: ignore[union-attr]
+            end = self._token_end(folded, start, index)
+        return end
+
+    def _token_end(self, folded: str, start: int, index: int) -> int | None:
+        token = self.tokens[index]
+        if not folded.startswith(token, start):
+            return None
+        end = start + len(token)
+        if _in_word(folded, end):
+            if not self.prefix or index + 1 < len(self.tokens):
+                return None
+            return _TOKEN.match(folded, start).end()  # type: ignore[union-attr]
+        return end
 
 
-def fold(token: str) -> str:
-    """A token as it is compared: without case and diacritics."""
-    if token.isascii():
-        return token.lower()
-    parts = unicodedata.normalize("NFD", token.lower())
-    return unicodedata.normalize("NFC", "".join(c for c in parts if not "̀" <= c <= "ͯ"))
+def _in_word(text: str, at: int) -> bool:
+    """Whether the characters before and after this place are of the same word."""
+    pair = text[at - 1 : at + 1]
+    return len(pair) == 2 and pair.isalnum() and (max(pair) < _CJK_FIRST or not _ONE.search(pair))
 
 
-def tokens_of(text: str) -> list[str]:
-    """The tokens of a cleaned text, folded."""
-    return [fold(match[0]) for match in _TOKEN.finditer(clean(text))]
+def patterns_of(terms: Iterable[Term]) -> tuple[Pattern, ...]:
+    """What finds the terms; those without a word are left out."""
+    found = (Pattern(tuple(_TOKEN.findall(fold(clean(one.text)))), one.prefix) for one in terms)
+    return tuple(one for one in dict.fromkeys(found) if one.tokens)
 
 
-def snippet(text: str, terms: Sequence[Term]) -> Snippet:
-    """The stretch around the first match of any of the terms; the beginning if none is seen."""
+def snippet(text: str, patterns: Sequence[Pattern]) -> Snippet:
+    """The stretch around the first match of any pattern; the beginning if none is seen."""
     text = clean(text)
-    spans = _first_spans(text, terms)
+    spans = _first_spans(fold(text), patterns)
     start = max(0, spans[0][0] - BEFORE) if spans else 0
     if start:  # not in the middle of a word
         blank = text.find(" ", start, spans[0][0])
@@ -65,38 +117,36 @@ def snippet(text: str, terms: Sequence[Term]) -> Snippet:
     return _on_one_line(text, start, end, [span for span in spans if span[1] <= end])
 
 
-def _first_spans(text: str, terms: Sequence[Term]) -> list[tuple[int, int]]:
-    """Where matches are, from the first one as far as a snippet goes."""
-    patterns = [_Pattern(tuple(tokens_of(term.text)), term.prefix) for term in terms]
-    patterns = [pattern for pattern in patterns if pattern.tokens]
-    exact = {pattern.tokens[-1] for pattern in patterns if not pattern.prefix}
-    begins = tuple(pattern.tokens[-1] for pattern in patterns if pattern.prefix)
-    longest = max((len(pattern.tokens) for pattern in patterns), default=0)
-    seen: deque[str] = deque(maxlen=longest)
-    starts: deque[int] = deque(maxlen=longest)
+def _first_spans(folded: str, patterns: Sequence[Pattern]) -> list[tuple[int, int]]:
+    """Where matches are, from the first one as far as a snippet goes; overlapping ones are one."""
+    found: list[tuple[int, int]] = []
+    last = len(folded)
+    for pattern in patterns:
+        for span in pattern.spans(folded):
+            if span[0] > last:
+                break
+            found.append(span)
+            last = min(last, span[0] + WIDTH)
     spans: list[tuple[int, int]] = []
-    if not patterns:
-        return spans
-    for match in _TOKEN.finditer(text):
-        if spans and match.start() > spans[0][0] + WIDTH:
+    for first, end in sorted(found):
+        if first > last:
             break
-        token = fold(match[0])
-        seen.append(token)
-        starts.append(match.start())
-        if token not in exact and not token.startswith(begins):
-            continue  # no pattern ends here
-        sizes = [len(pattern.tokens) for pattern in patterns if pattern.ends(seen)]
-        if sizes:
-            first = starts[-max(sizes)]
-            while spans and first < spans[-1][1]:  # overlapping matches are one
-                first = min(first, spans.pop()[0])
-            spans.append((first, match.end()))
+        if spans and first < spans[-1][1]:
+            begin, other = spans.pop()
+            spans.append((begin, max(end, other)))
+        else:
+            spans.append((first, end))
     return spans
 
 
 def _on_one_line(text: str, start: int, end: int, spans: list[tuple[int, int]]) -> Snippet:
     """Runs of blanks and line ends as one blank; the spans follow."""
     lead, tail = ("…" if start else ""), ("…" if end < len(text) else "")
+    stretch = text[start:end]
+    if stretch.isprintable() and "  " not in stretch:  # a blank is the only printable one
+        shift = len(lead) - start
+        moved = [(first + shift, last - first) for first, last in spans]
+        return Snippet(f"{lead}{stretch}{tail}", tuple(moved))
     shown, at, moved = lead, start, []
     for first, last in spans:
         shown += _squeeze(text[at:first])
@@ -108,4 +158,7 @@ def _on_one_line(text: str, start: int, end: int, spans: list[tuple[int, int]]) 
 
 
 def _squeeze(text: str) -> str:
-    return re.sub(r"\s+", " ", text)
+    words = " ".join(text.split())
+    if not words:
+        return " " if text else ""
+    return f"{' ' if text[0].isspace() else ''}{words}{' ' if text[-1].isspace() else ''}"

@@ -74,6 +74,10 @@ class Hermes(Engine):
         """The whole session, which is what it keeps of a context."""
         return len(self._store.get_messages_as_conversation("s0"))
 
+    def search(self, typed: str, limit: int) -> int:
+        """The number of messages that its own search finds."""
+        return len(self._store.search_messages(typed, limit=limit))
+
     def close(self) -> None:
         """Close the database."""
         self._store.close()

@@ -23,13 +23,14 @@ import rows_adapter_little_loops
 import rows_append
 import rows_files
 import rows_history
+import rows_search
 from engines import BareInsert, ThisEngine
 from harness import QUICK, Context, Row, Scale
 from peers import PEERS, present
 from samples import texts_of, transcripts
 
 #: Each yields rows; another one is a module and its name here.
-MODULES = (rows_append, rows_history, rows_files, rows_adapter_little_loops)
+MODULES = (rows_append, rows_history, rows_files, rows_search, rows_adapter_little_loops)
 
 PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py", "little-loops")
 

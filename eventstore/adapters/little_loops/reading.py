@@ -7,7 +7,7 @@ from typing import Any
 
 from eventstore.adapters.little_loops.errors import of_the_store
 from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, using
-from eventstore.errors import InvalidValueError
+from eventstore.errors import InvalidQueryError
 from eventstore.formats.little_loops import SHAPES, Indexed, indexed_of, row_of
 
 
@@ -33,8 +33,8 @@ def search(
     with using(db) as store, of_the_store():
         try:
             result = store.search_activities(query, syntax="fts5", limit=limit, seconds=None)
-        except InvalidValueError as error:
-            raise ValueError(f"invalid FTS query {query!r}: {error}") from error
+        except InvalidQueryError as error:
+            raise ValueError(f"invalid FTS query {query!r}: {error.reason}") from error
     found = []
     for one in result.hits:
         indexed = indexed_of(one.event) or Indexed("", "", "")
