@@ -23,7 +23,7 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
-from eventstore.store.activities import ActivityResult, ActivityView
+from eventstore.store.activities import ActivityResult
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -31,6 +31,7 @@ from eventstore.store.statistics import Stats
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
+from projections.queries.activities import ActivityView
 
 
 class AsyncSessionStore:

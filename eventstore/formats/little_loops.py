@@ -112,6 +112,10 @@ SHAPES: dict[str, Shape] = {
 
 KIND_OF: dict[type[Event], str] = {shape.event: kind for kind, shape in SHAPES.items()}
 
+_EMPTY_ROWS = {
+    shape.event: (shape, dict[str, Any].fromkeys(shape.columns)) for shape in SHAPES.values()
+}
+
 
 class Indexed(NamedTuple):
     """A row of the search index, kind and time aside."""
@@ -157,10 +161,13 @@ def row_of(event: Activity, at: int) -> dict[str, Any]:
     One that was erased, or recorded by another program, has no text but its facts; its ``ts`` is
     that of `at` (µs since 1970).
     """
-    shape = SHAPES[KIND_OF[type(event)]]
-    content = event.content
+    shape, empty = _EMPTY_ROWS[type(event)]
+    row, content = empty.copy(), event.content
     data = {} if content is None else content.data or {}
-    row = {column: data.get(column) for column in shape.columns}
+    row.update(data)
+    if len(row) > len(empty):
+        for name in row.keys() - empty.keys():
+            del row[name]
     for column, (fact, _) in shape.facts.items():
         if column not in data:
             row[column] = getattr(event, fact)

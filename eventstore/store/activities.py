@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import apsw
 from msgspec import Struct
 from msgspec.structs import replace
 
 from eventstore.errors import InvalidValueError, StoreBusyError
-from eventstore.events.catalogue import Activity, Event
+from eventstore.events.catalogue import Event
 from eventstore.log import reading
 from eventstore.log.port import Actor, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog
@@ -31,36 +31,13 @@ from eventstore.store.reads import require_current
 from eventstore.store.searching import FTS5, SECONDS, read_query
 from projections.activities.projection import KINDS
 from projections.queries import activities as queries
-from projections.queries import sessions
-from projections.queries.activities import ActivityRow
+from projections.queries.activities import ActivityView
 
 #: What activities are called, in the order of the catalogue.
 ACTIVITY_KINDS = tuple(KINDS.values())
 
 #: The projection that has their rows.
 PROJECTION = "activities"
-
-
-class ActivityView(Struct, frozen=True, kw_only=True):
-    """An activity with its text.
-
-    `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
-    belongs to. `event` has the facts; `subject` and `data` are its content, None once `erased`. A
-    higher `score`, which only a search gives, is a better match.
-    """
-
-    kind: str
-    number: int
-    position: int
-    stream: int
-    session: str
-    at: int
-    actor: int
-    event: Activity
-    subject: str | None
-    data: dict[str, Any] | None
-    erased: bool = False
-    score: float | None = None
 
 
 class ActivityResult(Struct, frozen=True, kw_only=True):
@@ -78,9 +55,7 @@ def recent(
     with _caught_up(log, derived, seconds) as (connection, reached):
         if reached != reading.head_of(connection).position:
             derived.require_current(connection, PROJECTION)
-        return (
-            [] if reached is None else _views(connection, queries.recent(connection, kind, limit))
-        )
+        return [] if reached is None else queries.recent(connection, kind, limit)
 
 
 def search(
@@ -105,8 +80,8 @@ def search(
             queries.require_valid(connection, match, query)
         elif not match:
             return ActivityResult(behind=behind)
-        rows = queries.find(connection, match, kind, newest=newest, limit=limit)
-        return ActivityResult(hits=tuple(_views(connection, rows)), behind=behind)
+        hits = queries.find(connection, match, kind, newest=newest, limit=limit)
+        return ActivityResult(hits=tuple(hits), behind=behind)
 
 
 @contextmanager
@@ -134,31 +109,6 @@ def _check_kind(kind: str | None) -> None:
     if kind is not None and kind not in ACTIVITY_KINDS:
         kinds = ", ".join(ACTIVITY_KINDS)
         raise InvalidValueError(f"a kind of activity is one of {kinds}, not {kind!r}")
-
-
-def _views(connection: apsw.Connection, rows: Sequence[ActivityRow]) -> list[ActivityView]:
-    names = {
-        stream: str(sessions.name_of(connection, stream)) for stream in {row.stream for row in rows}
-    }
-    return [_view(row, names[row.stream]) for row in rows]
-
-
-def _view(row: ActivityRow, name: str) -> ActivityView:
-    content = row.event.content
-    return ActivityView(
-        kind=row.kind,
-        number=row.number,
-        position=row.position,
-        stream=row.stream,
-        session=name,
-        at=row.at,
-        actor=row.actor,
-        event=row.event,
-        subject=None if content is None else content.subject,
-        data=None if content is None else content.data,
-        erased=row.erased,
-        score=row.score,
-    )
 
 
 # -- recording many --------------------------------------------------------------------------------

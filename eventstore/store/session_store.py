@@ -28,13 +28,14 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
 from eventstore.store import activities, derived, executor, reads, searching, statistics
-from eventstore.store.activities import ActivityResult, ActivityView
+from eventstore.store.activities import ActivityResult
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
 from projections.queries import sessions as session_queries
+from projections.queries.activities import ActivityView
 from projections.queries.search import Filters
 
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
+from msgspec import Struct
 
 from eventstore.errors import InvalidQueryError
 from eventstore.events import stored
@@ -12,6 +13,7 @@ from eventstore.events.catalogue import Activity
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.reading import blob_fetcher
+from projections.queries.sessions import name_of
 
 _COLUMNS = (
     "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
@@ -42,21 +44,39 @@ _VALID = "SELECT rowid FROM activity_index WHERE activity_index MATCH ? LIMIT 1"
 _POSITIONS = "SELECT position FROM activities WHERE kind = ? ORDER BY number"
 
 
-class ActivityRow(NamedTuple):
-    """A row of `activities` with its event; `score` (higher is better) only of a search."""
+class ActivityView(Struct, frozen=True):
+    """An activity with its text.
 
-    position: int
-    stream: int
+    `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
+    belongs to. `event` has the facts and, unless it was `erased`, the content. A higher `score`,
+    which only a search gives, is a better match.
+    """
+
     kind: str
     number: int
+    position: int
+    stream: int
+    session: str
     at: int
     actor: int
     event: Activity
-    erased: bool
-    score: float | None
+    erased: bool = False
+    score: float | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about, and found by; None once erased."""
+        content = self.event.content
+        return None if content is None else content.subject
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What else is known of it; None once erased."""
+        content = self.event.content
+        return None if content is None else content.data
 
 
-def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityRow]:
+def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
     """The newest activities, newest first; a negative limit means all."""
     if kind is None:
         return _rows(connection, _RECENT, (limit,))
@@ -65,7 +85,7 @@ def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[Ac
 
 def find(
     connection: apsw.Connection, match: str, kind: str | None, *, newest: bool, limit: int
-) -> list[ActivityRow]:
+) -> list[ActivityView]:
     """Activities that match an FTS5 expression, best first or newest first."""
     return _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
 
@@ -81,17 +101,23 @@ def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
         raise InvalidQueryError(typed, str(error)) from error
 
 
-def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityRow]:
+def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityView]:
     fetch = blob_fetcher(connection)
-    rows = []
+    names: dict[int, str] = {}
+    views = []
     for found in rows_of(connection, sql, values):
         position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
         content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
         event = stored.read(name, schema, facts.encode(), content)
         assert isinstance(event, Activity)
-        erased = bool(had) and body is None
-        rows.append(ActivityRow(position, stream, kind, number, at, actor, event, erased, score))
-    return rows
+        if stream not in names:
+            names[stream] = str(name_of(connection, stream))
+        erased = body is None and bool(had)
+        session = names[stream]
+        views.append(
+            ActivityView(kind, number, position, stream, session, at, actor, event, erased, score)
+        )
+    return views
 
 
 def positions(connection: apsw.Connection, kind: str) -> list[int]:

@@ -62,10 +62,11 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
 class Row:
     """A row whose values are found by place or by name, in any letter case."""
 
-    __slots__ = ("_names", "_values")
+    __slots__ = ("_names", "_places", "_values")
 
     def __init__(self, cursor: Cursor, values: Sequence[Any]) -> None:
         self._names = cursor.names
+        self._places = cursor.places
         self._values = tuple(values)
 
     def keys(self) -> list[str]:
@@ -75,10 +76,12 @@ class Row:
     def __getitem__(self, key: int | slice | str) -> Any:
         if not isinstance(key, str):
             return self._values[key]
-        for name, value in zip(self._names, self._values, strict=True):
-            if name.lower() == key.lower():
-                return value
-        raise IndexError("No item with that key")
+        place = self._places.get(key)
+        if place is None:
+            place = self._places.get(key.lower())
+        if place is None:
+            raise IndexError("No item with that key")
+        return self._values[place]
 
     def __len__(self) -> int:
         return len(self._values)
@@ -98,12 +101,21 @@ class Row:
         return f"<Row {dict(zip(self._names, self._values, strict=True))}>"
 
 
+def _places_of(names: Sequence[str]) -> dict[str, int]:
+    """Where each column is, the first of those with one name."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name.lower(), place)
+    return places
+
+
 class Cursor:
     """The rows of one statement after the other."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.names: tuple[str, ...] = ()
+        self.places: dict[str, int] = {}
         self.rowcount = -1
         self.lastrowid: int | None = None
         self.arraysize = 1
@@ -129,6 +141,7 @@ class Cursor:
     def _told(self, cursor: apsw.Cursor, _: str, __: Any) -> bool:
         """Keep the names of the columns: afterwards there are none to ask for without rows."""
         self.names = tuple(column[0] for column in cursor.get_description())
+        self.places = _places_of(self.names)
         return True
 
     def executemany(self, sql: str, many: Iterable[Values]) -> Self:
