@@ -164,10 +164,9 @@ def row_of(event: Activity, at: int) -> dict[str, Any]:
     shape, empty = _EMPTY_ROWS[type(event)]
     row, content = empty.copy(), event.content
     data = {} if content is None else content.data or {}
-    row.update(data)
-    if len(row) > len(empty):
-        for name in row.keys() - empty.keys():
-            del row[name]
+    for name, value in data.items():
+        if name in row:
+            row[name] = value
     for column, (fact, _) in shape.facts.items():
         if column not in data:
             row[column] = getattr(event, fact)
