@@ -24,6 +24,7 @@ from eventstore.importers.little_loops.rows import (
     Taken,
     activities_of,
     as_record,
+    problem_of,
     records_of,
 )
 from eventstore.importers.reports import FileReport, Problem
@@ -41,8 +42,8 @@ class LittleLoops(Struct, frozen=True):
     """Importer of little-loops' databases, schema 1 and later."""
 
     name: str = SOURCE
-    #: Files in a folder that may be one.
-    patterns: tuple[str, ...] = ("*.db",)
+    #: What the original called its file, and what it does since.
+    patterns: tuple[str, ...] = ("session.db", "history.db")
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether it is a SQLite database with the tables that every schema has."""
@@ -59,7 +60,7 @@ class LittleLoops(Struct, frozen=True):
     ) -> FileReport:
         """Import one database, which is only read; damaged rows are kept and reported.
 
-        `progress` is told how many rows were read, after each table. Raises `ImportFailedError`.
+        `progress` is told the file's size when it has been read. Raises `ImportFailedError`.
         """
         report = FileReport(path=str(path), format=self.name)
         with reading(path) as source:
@@ -69,10 +70,10 @@ class LittleLoops(Struct, frozen=True):
             run = _Run(store, source, report)
             for kind in SHAPES:
                 run.take(activities_of(source, kind))
-                if progress is not None:
-                    progress(report.records)
             run.take_messages()
             run.take_others()
+        if progress is not None:
+            progress(path.stat().st_size)
         return report
 
 
@@ -102,7 +103,9 @@ class _Run:
             if messages.append(self._store, session_id, said, self._report):
                 self._report.records += len(said)
             else:
-                self._rest += self._counted(as_record(one.table, one.row) for one in said)
+                self._rest += self._counted(
+                    as_record(one.table, one.row, problem_of(one.row)) for one in said
+                )
 
     def take_others(self) -> None:
         """Keep every other row whole."""

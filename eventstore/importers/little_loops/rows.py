@@ -50,8 +50,9 @@ def activities_of(source: SqliteSource, kind: str) -> Iterator[Taken]:
     table = SHAPES[kind].table
     indexed = _indexed_by(source, kind)
     for row in _rows(source, table):
-        if problem_of(row) is not None:
-            yield as_record(table, row)
+        problem = problem_of(row)
+        if problem is not None:
+            yield as_record(table, row, problem)
             continue
         values = row.values
         key = (values.get(_REFS[kind]) or "", values["ts"])
@@ -68,7 +69,7 @@ def activities_of(source: SqliteSource, kind: str) -> Iterator[Taken]:
 def records_of(source: SqliteSource, table: str) -> Iterator[Taken]:
     """The rows of any table, each kept whole."""
     for row in _rows(source, table):
-        yield as_record(table, row)
+        yield as_record(table, row, damage_of(row))
 
 
 def _rows(source: SqliteSource, table: str) -> Iterator[Row]:
@@ -91,11 +92,17 @@ def _indexed_by(source: SqliteSource, kind: str) -> dict[tuple[str, Any], deque[
     return found
 
 
+def damage_of(row: Row) -> str | None:
+    """What of a row cannot be read, None when all can."""
+    return next((f"{column} is {what}" for column, what in row.damaged.items()), None)
+
+
 def problem_of(row: Row) -> str | None:
-    """Why a row cannot be an activity, None when it can."""
+    """Why a row cannot be an activity or a message, None when it can."""
+    damage = damage_of(row)
+    if damage is not None:
+        return damage
     for column, value in row.values.items():
-        if column in row.damaged:
-            return f"{column} is {row.damaged[column]}"
         if isinstance(value, bytes):
             return f"{column} holds bytes"
         if isinstance(value, float) and not math.isfinite(value):
@@ -103,9 +110,8 @@ def problem_of(row: Row) -> str | None:
     return None
 
 
-def as_record(table: str, row: Row) -> Taken:
-    """A row of any table, kept whole."""
-    problem = problem_of(row)
+def as_record(table: str, row: Row, problem: str | None) -> Taken:
+    """A row of any table, kept whole; with a `problem` it is a damaged one."""
     value = whole(table, row.values)
     event = RecordImported(
         format=SOURCE,

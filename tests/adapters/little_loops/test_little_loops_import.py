@@ -265,6 +265,8 @@ def test_tables_of_later_schemas_are_kept_whole(tmp_path: Path) -> None:
         INSERT INTO assistant_messages VALUES (1, '2026-05-22T09:59:30Z', 's1', 'I did', 1);
         CREATE TABLE commit_events (id INTEGER PRIMARY KEY, ts TEXT, commit_sha TEXT);
         INSERT INTO commit_events VALUES (5, '2026-05-22T11:00:00Z', 'abc');
+        CREATE TABLE raw_events (id INTEGER PRIMARY KEY, raw_line BLOB, score REAL);
+        INSERT INTO raw_events VALUES (1, x'00ff', -9e999);
         CREATE TABLE summary_spans (summary_id INTEGER, message_event_id INTEGER);
         INSERT INTO summary_spans VALUES (1, 2);
         """
@@ -282,6 +284,8 @@ def test_tables_of_later_schemas_are_kept_whole(tmp_path: Path) -> None:
             if isinstance(one.event, RecordImported)
         }
         assert kept["commit_events"] == {"id": 5, "ts": "2026-05-22T11:00:00Z", "commit_sha": "abc"}
+        packed = {"id": 1, "raw_line": {"base64": "AP8="}, "score": {"real": "-inf"}}
+        assert kept["raw_events"] == packed
         assert kept["summary_spans"] == {"summary_id": 1, "message_event_id": 2}
     assert imported(theirs, ours).appended == 0
 
@@ -296,6 +300,14 @@ def test_messages_of_a_session_that_is_stored_from_elsewhere_do_not_join_it(
         assert imported(theirs, ours).appended == added
     with SessionStore.open(ours) as store:
         assert [one.text for one in store.session("s1").messages()] == ["please fix it, now"]
+
+
+def test_it_is_found_in_a_folder_by_the_names_that_the_original_gives_it(tmp_path: Path) -> None:
+    (tmp_path / ".ll").mkdir()
+    written(tmp_path).rename(tmp_path / ".ll" / "session.db")
+    with SessionStore.open(tmp_path / "ours.db") as store:
+        reports = {Path(one.path).name: one for one in import_paths(store, [tmp_path / ".ll"])}
+    assert reports["session.db"].appended == 15
 
 
 def test_another_database_is_not_taken_for_one(tmp_path: Path) -> None:
