@@ -106,6 +106,18 @@ def test_messages_do_not_change_the_rank_of_activities() -> None:
     assert scores[0] == scores[1]
 
 
+def test_an_empty_subject_counts_among_those_that_are_ranked() -> None:
+    scores = []
+    for subjects in (["alpha"], ["alpha", ""], ["alpha", None]):
+        with SessionStore.open(":memory:") as store:
+            a = store.create("a")
+            positions = [a.add_event(did(ev.LoopMoved, subject)) for subject in subjects]
+            scores.append(store.search_activities("alpha").hits[0].score)
+            a.erase_events(positions, by="me")
+            clean(store)
+    assert scores[0] == scores[2] != scores[1]
+
+
 def test_those_of_closed_sessions_stay(tmp_path: Path) -> None:
     with SessionStore.open(tmp_path / "s.db") as store:
         a = store.create("a")

@@ -47,12 +47,15 @@ _OPTIMIZE = "INSERT INTO {activity_index} (%s) VALUES ('optimize')"
 _ANY = "SELECT 1 FROM {activity_index} WHERE rowid BETWEEN ? AND ? LIMIT 1"
 
 
-def indexed_text(recorded: Recorded) -> str:
-    """The text that is indexed of an activity, empty when there is none."""
+def indexed_text(recorded: Recorded) -> str | None:
+    """The text that is indexed of an activity, None when it has no subject.
+
+    An empty one counts: ranking knows how many subjects there are.
+    """
     content = recorded.event.content
-    if not isinstance(recorded.event, Activity) or content is None:
-        return ""
-    return set_apart(content.subject or "")
+    if not isinstance(recorded.event, Activity) or content is None or content.subject is None:
+        return None
+    return set_apart(content.subject)
 
 
 class Activities(Projection):
@@ -82,7 +85,7 @@ class Activities(Projection):
             connection.executemany(self._insert, rows)
             whole = reading.by_positions(connection, [row[0] for row in rows], content=True)
             texts = ((one.position, indexed_text(one)) for one in whole)
-            connection.executemany(self._index, [row for row in texts if row[1]])
+            connection.executemany(self._index, [row for row in texts if row[1] is not None])
         for one in events:
             if isinstance(one.event, ContentErased):
                 self._require_gone(connection, one.event)
@@ -98,7 +101,9 @@ class Activities(Projection):
         found = False
         for one in events:
             text = indexed_text(one)
-            if text and connection.execute(self._any, (one.position, one.position)).fetchone():
+            if text is None:
+                continue
+            if connection.execute(self._any, (one.position, one.position)).fetchone():
                 connection.execute(self._unindex, (one.position, text))
                 found = True
         if found:

@@ -12,10 +12,13 @@ from eventstore.formats.little_loops import SHAPES, Shape
 SCHEMA_VERSION = 1
 
 _TIME = "strftime('%Y-%m-%dT%H:%M:%SZ', a.at / 1000000, 'unixepoch')"
-_FROM = (
-    "FROM main.activities AS a JOIN main.events AS e ON e.position = a.position "
+_TEXT = (
+    "CROSS JOIN main.events AS e ON e.position = a.position "
     "LEFT JOIN main.contents AS c ON c.position = a.position"
 )
+_FROM = f"FROM main.activities AS a {_TEXT}"
+#: In the order in which they were recorded, as the original's index gives its rows.
+_FROM_ALL = f"FROM main.activities AS a NOT INDEXED {_TEXT}"
 
 
 def _text(path: str) -> str:
@@ -50,7 +53,7 @@ _SEARCH_INDEX = (
     f"CREATE TEMP VIEW search_index AS SELECT {_text('$.subject')} AS content, a.kind AS kind, "
     "coalesce(c.body ->> '$.data.index[0]', '') AS ref, "
     "coalesce(c.body ->> '$.data.index[1]', '') AS anchor, "
-    f"coalesce(c.body ->> '$.data.ts', {_TIME}) AS ts {_FROM} "
+    f"coalesce(c.body ->> '$.data.ts', {_TIME}) AS ts {_FROM_ALL} "
     "WHERE json_type(c.body, '$.subject') IS NOT NULL;"
 )
 _META = f"CREATE TEMP VIEW meta AS SELECT 'schema_version' AS key, '{SCHEMA_VERSION}' AS value;"

@@ -130,7 +130,7 @@ class Beside(RuleBasedStateMachine):
     def recent(self, kind: str, limit: int) -> None:
         self.both(lambda module, path: module.recent(path, kind=kind, limit=limit))
 
-    @rule(query=queries, limit=limits)
+    @rule(query=queries, limit=limits.filter(bool))
     def search(self, query: str, limit: int) -> None:
         def found(module: Any, path: Path) -> list[dict[str, Any]]:
             hits: list[dict[str, Any]] = module.search(path, query=query, limit=limit)
@@ -368,6 +368,10 @@ DIFFERENCES = {
     "a column that is not indexed": Difference(
         "the original has the other columns of a hit in the index, where nothing matches them",
         lambda module, path: _searched(module, path, "a", "kind : loop"),
+    ),
+    "a wrong query with limit 0": Difference(
+        "the original does not look at a query of which it is to give no hit",
+        lambda module, path: module.search(path, query='"', limit=0),
     ),
     "MATCH on a connection": Difference(
         "search_index is a view there; `search` finds",
