@@ -148,6 +148,22 @@ def test_erasure_takes_the_text_and_leaves_the_row(tmp_path: Path) -> None:
     assert not any(b"topsecret" in file.read_bytes() for file in tmp_path.iterdir())
 
 
+def test_erased_words_leave_the_pages_of_the_index(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        a = store.create("a")
+        positions = []
+        for number in range(20):
+            a.add_event(did(ev.LoopMoved, f"word{number}"))
+            positions.append(a.add_event(did(ev.LoopMoved, f"topsecret{number}")))
+            store.activities()
+        a.erase_events(positions, by="me")
+        with store.log.reader() as connection:
+            blocks = connection.execute("SELECT block FROM activity_index_data").fetchall()
+        assert any(b"word" in block for (block,) in blocks)
+        assert not any(b"topsecret" in block for (block,) in blocks)
+        clean(store)
+
+
 def test_what_was_erased_before_it_was_indexed_is_not_found(tmp_path: Path) -> None:
     with SessionStore.open(tmp_path / "s.db") as store:
         a = store.create("a")
