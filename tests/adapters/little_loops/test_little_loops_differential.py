@@ -215,9 +215,11 @@ class Beside(RuleBasedStateMachine):
     def backfill_loops(self, states: list[dict[str, Any]], part: str) -> None:
         folder = self._folder()
         for number, state in enumerate(states):
-            loop_state(folder, part, f"loop{self.step}-{number}", **{"updated_at": f"{self.step}",
-                                                                     **state})  # fmt: skip
-        self._backfill(loops_dir=folder, once=True)
+            mark = f"{self.step}.{number}"  # a row that is stored already would be left out
+            told = {key: f"{state[key]} {mark}" for key in ("updated_at", "started_at")
+                    if key in state} or {"updated_at": mark}  # fmt: skip
+            loop_state(folder, part, f"loop{mark}", **{**state, **told})
+        self._backfill(loops_dir=folder)
 
     @rule(
         calls=st.lists(st.tuples(values, values, sessions, times), max_size=4),
@@ -235,7 +237,7 @@ class Beside(RuleBasedStateMachine):
         self.step += 1
         return Path(self.folder.name) / f"step{self.step}"
 
-    def _backfill(self, *, once: bool = False, **given: Any) -> None:
+    def _backfill(self, **given: Any) -> None:
         nowhere = Path(self.folder.name) / "nowhere"
         options = {"issues_dir": nowhere, "loops_dir": nowhere, **given}
         theirs, ours = (outcome(lambda s=side: s[0].backfill(s[1], **options))
