@@ -205,6 +205,36 @@ def test_a_store_that_is_read_only_shows_what_was_derived(tmp_path: Path) -> Non
         assert store.search_activities("alpha").behind == 1
 
 
+def test_what_others_append_meanwhile_is_no_reason_to_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        a = store.create("a")
+        a.add_event(did(ev.LoopMoved, "alpha"))
+        catch_up = store.derived.catch_up
+
+        def late(*arguments: Any) -> int:
+            missing = catch_up(*arguments)
+            a.add_event(did(ev.LoopMoved, "beta"))
+            return missing
+
+        monkeypatch.setattr(store.derived, "catch_up", late)
+        assert [one.subject for one in store.activities()] == ["alpha"]
+        assert [one.subject for one in store.activities()] == ["beta", "alpha"]
+        assert store.search_activities("alpha").behind == 0
+
+
+def test_too_little_time_is_said(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db", durability="normal") as store:
+        a = store.create("a")
+        record(store.log, store.derived, [Placed("a", did(ev.LoopMoved, "x"))] * 2500, HOME)
+        a.append("user", "hello")
+        with pytest.raises(errors.ProjectionBehindError):
+            store.activities(seconds=0)
+        assert store.search_activities("x", seconds=0).behind > 0
+        assert len(store.activities(limit=-1)) == 2500
+
+
 def test_an_append_writes_no_row_of_it(tmp_path: Path) -> None:
     with SessionStore.open(tmp_path / "s.db") as store:
         a = store.create("a")

@@ -52,10 +52,10 @@ def recent(
 ) -> list[ActivityView]:
     """The newest activities; see `SessionStore.activities`."""
     _check_kind(kind)
-    with _caught_up(log, derived, seconds) as (connection, reached):
-        if reached != reading.head_of(connection).position:
+    with _caught_up(log, derived, seconds) as (connection, usable, missing):
+        if missing or not usable:
             derived.require_current(connection, PROJECTION)
-        return [] if reached is None else queries.recent(connection, kind, limit)
+        return queries.recent(connection, kind, limit) if usable else []
 
 
 def search(
@@ -72,37 +72,36 @@ def search(
     """Activities that match; see `SessionStore.search_activities`."""
     _check_kind(kind)
     match, _ = read_query(query, syntax)
-    with _caught_up(log, derived, seconds) as (connection, reached):
-        behind = reading.head_of(connection).position - (reached or 0)
-        if reached is None:
-            return ActivityResult(behind=behind)
+    with _caught_up(log, derived, seconds) as (connection, usable, missing):
+        if not usable:
+            return ActivityResult(behind=missing)
         if syntax == FTS5:
             queries.require_valid(connection, match, query)
         elif not match:
-            return ActivityResult(behind=behind)
+            return ActivityResult(behind=missing)
         hits = queries.find(connection, match, kind, newest=newest, limit=limit)
-        return ActivityResult(hits=tuple(hits), behind=behind)
+        return ActivityResult(hits=tuple(hits), behind=missing)
 
 
 @contextmanager
 def _caught_up(
     log: SqliteLog, derived: Registry, seconds: float | None
-) -> Iterator[tuple[apsw.Connection, int | None]]:
-    """A snapshot to read activities on, and the position they reached; None without their tables.
+) -> Iterator[tuple[apsw.Connection, bool, int]]:
+    """A snapshot to read activities on, whether their tables are there, and how many events lack.
 
-    That is so only in a store that is read-only.
+    What others append after the tables were caught up is not counted among the latter.
     """
     with log.snapshot() as connection:
         require_current(connection)
         reached = derived.reached(connection, PROJECTION)
-        if log.readonly or reached == reading.head_of(connection).position:
-            yield connection, reached
+        missing = reading.head_of(connection).position - (reached or 0)
+        if log.readonly or (reached is not None and not missing):
+            yield connection, reached is not None, missing
             return
     with suppress(StoreBusyError):  # what is there already can be read all the same
-        derived.catch_up(log, PROJECTION, seconds)
+        missing = derived.catch_up(log, PROJECTION, seconds)
     with log.snapshot() as connection:
-        require_current(connection)
-        yield connection, derived.reached(connection, PROJECTION)
+        yield connection, derived.reached(connection, PROJECTION) is not None, missing
 
 
 def _check_kind(kind: str | None) -> None:

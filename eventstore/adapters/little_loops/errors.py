@@ -48,7 +48,7 @@ def of_the_store() -> Iterator[None]:
             f"{error}; a database that little-loops made is imported into a new file: "
             "eventstore --db NEW import --format little-loops OLD"
         ) from error
-    except StoreError as error:
+    except EventStoreError as error:
         raise LittleLoopsStoreError(str(error)) from error
 
 

@@ -33,6 +33,7 @@ from eventstore.adapters import little_loops as adapter
 from eventstore.adapters.little_loops.opening import close_unused
 from eventstore.events.catalogue import FileTouched, LoopMoved, UserCorrected
 from eventstore.formats import little_loops as shapes
+from eventstore.store.derived import Registry
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +136,18 @@ def test_a_file_that_is_no_database_is_an_error_of_sqlite3(content: bytes) -> No
     with pytest.raises(sqlite3.DatabaseError):
         adapter.ensure_db("s.db")
     assert Path("s.db").read_bytes() == content
+
+
+def test_a_store_that_is_locked_is_an_error_of_sqlite3(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent("s.db", started("a"))
+
+    def busy(*_: Any) -> int:
+        raise errors.StoreBusyError("another process held the write lock")
+
+    monkeypatch.setattr(Registry, "catch_up", busy)
+    with pytest.raises(sqlite3.OperationalError, match="lacks the last"):
+        adapter.recent("s.db", kind="loop")
+    assert adapter.search("s.db", query="a") == []
 
 
 def test_more_stores_than_are_kept_open_can_be_used() -> None:
