@@ -23,6 +23,7 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
+from eventstore.store.activities import ActivityResult
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -30,6 +31,7 @@ from eventstore.store.statistics import Stats
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
+from projections.queries.activities import ActivityView
 
 
 class AsyncSessionStore:
@@ -261,6 +263,31 @@ class AsyncSessionStore:
                 offset=offset,
                 neighbours=neighbours,
                 seconds=seconds,
+            )
+        )
+
+    async def activities(
+        self, kind: str | None = None, *, limit: int = 20, seconds: float | None = None
+    ) -> list[ActivityView]:
+        """The newest activities, newest first; see `SessionStore.activities`."""
+        return await self.threads.read(
+            lambda: self.wrapped.activities(kind, limit=limit, seconds=seconds)
+        )
+
+    async def search_activities(
+        self,
+        query: str,
+        *,
+        kind: str | None = None,
+        syntax: str = WORDS,
+        newest: bool = False,
+        limit: int = 20,
+        seconds: float | None = SECONDS,
+    ) -> ActivityResult:
+        """Activities whose subject matches; see `SessionStore.search_activities`."""
+        return await self.threads.read(
+            lambda: self.wrapped.search_activities(
+                query, kind=kind, syntax=syntax, newest=newest, limit=limit, seconds=seconds
             )
         )
 

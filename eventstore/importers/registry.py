@@ -28,6 +28,7 @@ _PLUGINS = {
     "claude-code": "eventstore.importers.claude_code:ClaudeCode",
     "nanobot": "eventstore.importers.nanobot.plugin:Nanobot",
     "hermes": "eventstore.importers.hermes:Hermes",
+    "little-loops": "eventstore.importers.little_loops:LittleLoops",
 }
 
 

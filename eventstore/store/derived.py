@@ -12,6 +12,7 @@ from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from projections import checkpoints
+from projections.activities.projection import Activities
 from projections.base import OF_THE_FILE, Projection, StaleError
 from projections.builtin import BUILTIN
 from projections.catchup import catch_up, catch_up_here, missing_in, usable
@@ -21,7 +22,7 @@ from projections.rebuild import rebuild, shadow_of
 from projections.search.projection import Search
 
 #: Built-in projections that are caught up before a read, each with a checkpoint of its own.
-ON_READ: tuple[type[Projection], ...] = (Search,)
+ON_READ: tuple[type[Projection], ...] = (Search, Activities)
 
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
@@ -146,6 +147,11 @@ class Registry:
             if checkpoint != BUILTIN_NAME:
                 return catch_up(log, members, checkpoint, version, seconds=seconds)
         return 0
+
+    def catch_up_within(self, connection: apsw.Connection, name: str) -> None:
+        """Catch up one on-read projection wholly, in the transaction that is open."""
+        for checkpoint, version, members in self._chosen([name]):
+            catch_up_here(connection, members, checkpoint, version)
 
     def missing(self, connection: apsw.Connection, name: str) -> int:
         """The number of events at the end of the log that a projection does not have yet."""

@@ -107,7 +107,7 @@ def search(
     for name in ("limit", "offset", "neighbours"):
         if getattr(asked, name) < 0:
             raise InvalidValueError(f"{name} is 0 or more, not {getattr(asked, name)}")
-    match, terms = _read(asked.typed, asked.syntax)
+    match, terms = read_query(asked.typed, asked.syntax)
     with log.snapshot() as connection:
         reached = derived.reached(connection, "search")
         if log.readonly or reached == reading.head_of(connection).position:
@@ -152,7 +152,7 @@ def _answer(
     return SearchResult(hits=hits, behind=behind, bounded=bounded)
 
 
-def _read(typed: str, syntax: str) -> tuple[str, tuple[Term, ...]]:
+def read_query(typed: str, syntax: str) -> tuple[str, tuple[Term, ...]]:
     """The FTS5 expression for what was typed, empty when it finds nothing, and its terms."""
     if syntax == FTS5:
         if "\0" in typed:

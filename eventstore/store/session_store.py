@@ -27,13 +27,15 @@ from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
-from eventstore.store import derived, executor, reads, searching, statistics
+from eventstore.store import activities, derived, executor, reads, searching, statistics
+from eventstore.store.activities import ActivityResult
 from eventstore.store.lifecycle import spawn
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
 from projections.queries import sessions as session_queries
+from projections.queries.activities import ActivityView
 from projections.queries.search import Filters
 
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
@@ -309,6 +311,35 @@ class SessionStore:
             neighbours=neighbours,
         )
         return searching.search(self.log, self.derived, asked, seconds)
+
+    def activities(
+        self, kind: str | None = None, *, limit: int = 20, seconds: float | None = None
+    ) -> list[ActivityView]:
+        """The newest activities (tool, file, issue, loop, correction), newest first.
+
+        Those of closed sessions too. A negative `limit` means all. At most `seconds` go to what is
+        new since the last call; raises `ProjectionBehindError` when they do not suffice.
+        """
+        return activities.recent(self.log, self.derived, kind, limit, seconds)
+
+    def search_activities(
+        self,
+        query: str,
+        *,
+        kind: str | None = None,
+        syntax: str = searching.WORDS,
+        newest: bool = False,
+        limit: int = 20,
+        seconds: float | None = searching.SECONDS,
+    ) -> ActivityResult:
+        """Activities whose subject matches, best first or newest first; a negative `limit`: all.
+
+        `syntax` is that of `search`; where it is ``fts5``, `InvalidQueryError` says what is wrong.
+        """
+        return activities.search(
+            self.log, self.derived, query,
+            kind=kind, syntax=syntax, newest=newest, limit=limit, seconds=seconds,
+        )  # fmt: skip
 
     def stats(self, by: str = "session", *, since: int | None = None) -> list[statistics.Stats]:
         """Messages, model calls, tokens and cost by session, model, day or lineage.

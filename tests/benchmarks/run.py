@@ -20,6 +20,7 @@ from pathlib import Path
 
 import apsw
 import rows_adapter_hermes
+import rows_adapter_little_loops
 import rows_adapter_nanobot
 import rows_append
 import rows_files
@@ -37,10 +38,11 @@ MODULES = (
     rows_files,
     rows_search,
     rows_adapter_hermes,
+    rows_adapter_little_loops,
     rows_adapter_nanobot,
 )
 
-PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py")
+PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py", "little-loops")
 
 
 def main() -> None:

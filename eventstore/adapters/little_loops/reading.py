@@ -1,0 +1,51 @@
+"""`search` and `recent`: the original's dicts out of the store's activities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eventstore.adapters.little_loops.errors import of_the_store
+from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, using
+from eventstore.adapters.little_loops.shapes import SHAPES, Indexed, indexed_of, row_of
+from eventstore.errors import InvalidQueryError
+
+
+def recent(db: Path | str = DEFAULT_DB_PATH, *, kind: str, limit: int = 20) -> list[dict[str, Any]]:
+    """The newest rows of a kind (tool, file, issue, loop, correction), newest first.
+
+    A negative `limit` means all. Raises `ValueError` for another kind.
+    """
+    if kind not in SHAPES:
+        raise ValueError(f"unknown kind {kind!r}; expected one of {sorted(SHAPES)}")
+    with using(db) as store, of_the_store():
+        found = store.activities(kind, limit=limit)
+    return [{"id": one.number, **row_of(one.event, one.at)} for one in found]
+
+
+def search(
+    db: Path | str = DEFAULT_DB_PATH, *, query: str, limit: int = 20
+) -> list[dict[str, Any]]:
+    """Rows that match an FTS5 expression, best first; a lower `score` is a better match.
+
+    A negative `limit` means all. Raises `ValueError` for what is no FTS5 expression.
+    """
+    with using(db) as store, of_the_store():
+        try:
+            result = store.search_activities(query, syntax="fts5", limit=limit, seconds=None)
+        except InvalidQueryError as error:
+            raise ValueError(f"invalid FTS query {query!r}: {error.reason}") from error
+    found = []
+    for one in result.hits:
+        indexed = indexed_of(one.event) or Indexed("", "", "")
+        found.append(
+            {
+                "content": indexed.content,
+                "kind": one.kind,
+                "ref": indexed.ref,
+                "anchor": indexed.anchor,
+                "ts": row_of(one.event, one.at)["ts"],
+                "score": None if one.score is None else -one.score,
+            }
+        )
+    return found

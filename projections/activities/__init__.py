@@ -1,0 +1,1 @@
+"""Activities: what agents did beside the conversation, numbered by kind and indexed by subject."""

@@ -1,0 +1,125 @@
+"""Reading activities: the newest of a kind, and those whose subject matches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+from msgspec import Struct
+
+from eventstore.errors import InvalidQueryError
+from eventstore.events import stored
+from eventstore.events.catalogue import Activity
+from eventstore.log import blobs
+from eventstore.log.engine import rows_of
+from eventstore.log.reading import blob_fetcher
+from projections.queries.sessions import name_of
+
+_COLUMNS = (
+    "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
+    "c.body, e.commitment IS NOT NULL"
+)
+_TEXT = (
+    "CROSS JOIN events AS e ON e.position = a.position "
+    "LEFT JOIN contents AS c ON c.position = a.position"
+)
+_RECENT = f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} ORDER BY a.position DESC LIMIT ?"
+_RECENT_OF_KIND = (
+    f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
+)
+#: Ranked in a subquery, so that rows are fetched for the winners alone; ties in order of the log.
+_BEST = (
+    f"{_COLUMNS}, -hit.score FROM (SELECT rowid AS position, bm25(activity_index) AS score "  # noqa: S608
+    "FROM activity_index WHERE activity_index MATCH ?1 AND (?2 IS NULL OR rowid IN "
+    "(SELECT position FROM activities WHERE kind = ?2)) ORDER BY score, rowid LIMIT ?3) AS hit "
+    f"CROSS JOIN activities AS a USING (position) {_TEXT} ORDER BY hit.score, a.position"
+)
+_NEWEST = (
+    f"{_COLUMNS}, -bm25(activity_index) FROM activity_index CROSS JOIN activities AS a "
+    f"ON a.position = activity_index.rowid {_TEXT} WHERE activity_index MATCH ?1 "
+    "AND (?2 IS NULL OR a.kind = ?2) ORDER BY activity_index.rowid DESC LIMIT ?3"
+)
+
+_VALID = "SELECT rowid FROM activity_index WHERE activity_index MATCH ? LIMIT 1"
+_POSITIONS = "SELECT position FROM activities WHERE kind = ? ORDER BY number"
+
+
+class ActivityView(Struct, frozen=True):
+    """An activity with its text.
+
+    `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
+    belongs to. `event` has the facts and, unless it was `erased`, the content. A higher `score`,
+    which only a search gives, is a better match.
+    """
+
+    kind: str
+    number: int
+    position: int
+    stream: int
+    session: str
+    at: int
+    actor: int
+    event: Activity
+    erased: bool = False
+    score: float | None = None
+
+    @property
+    def subject(self) -> str | None:
+        """What it is about, and found by; None once erased."""
+        content = self.event.content
+        return None if content is None else content.subject
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """What else is known of it; None once erased."""
+        content = self.event.content
+        return None if content is None else content.data
+
+
+def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
+    """The newest activities, newest first; a negative limit means all."""
+    if kind is None:
+        return _rows(connection, _RECENT, (limit,))
+    return _rows(connection, _RECENT_OF_KIND, (kind, limit))
+
+
+def find(
+    connection: apsw.Connection, match: str, kind: str | None, *, newest: bool, limit: int
+) -> list[ActivityView]:
+    """Activities that match an FTS5 expression, best first or newest first."""
+    return _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
+
+
+def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
+    """Raise `InvalidQueryError` when FTS5 cannot read an expression.
+
+    A search alone does not say so where it has nothing to look through.
+    """
+    try:
+        connection.execute(_VALID, (match,)).fetchone()
+    except apsw.SQLError as error:
+        raise InvalidQueryError(typed, str(error)) from error
+
+
+def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityView]:
+    fetch = blob_fetcher(connection)
+    names: dict[int, str] = {}
+    views = []
+    for found in rows_of(connection, sql, values):
+        position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
+        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
+        event = stored.read(name, schema, facts.encode(), content)
+        assert isinstance(event, Activity)
+        if stream not in names:
+            names[stream] = str(name_of(connection, stream))
+        erased = body is None and bool(had)
+        session = names[stream]
+        views.append(
+            ActivityView(kind, number, position, stream, session, at, actor, event, erased, score)
+        )
+    return views
+
+
+def positions(connection: apsw.Connection, kind: str) -> list[int]:
+    """The positions of all activities of a kind, in order."""
+    return [position for (position,) in rows_of(connection, _POSITIONS, (kind,))]
