@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 HEAD_BYTES = 64 * 1024
 
 #: Name of a format → module and class of its importer.
-_PLUGINS = {"claude-code": "eventstore.importers.claude_code:ClaudeCode"}
+_PLUGINS = {
+    "claude-code": "eventstore.importers.claude_code:ClaudeCode",
+    "power-loop": "eventstore.importers.power_loop.plugin:PowerLoop",
+}
 
 
 class Importer(Protocol):
