@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import apsw
+import rows_adapter_power_loop
 import rows_append
 import rows_files
 import rows_history
@@ -28,7 +29,7 @@ from peers import PEERS, present
 from samples import texts_of, transcripts
 
 #: Each yields rows; another one is a module and its name here.
-MODULES = (rows_append, rows_history, rows_files)
+MODULES = (rows_append, rows_history, rows_files, rows_adapter_power_loop)
 
 PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py")
 
