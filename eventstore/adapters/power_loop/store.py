@@ -90,7 +90,7 @@ class SessionStore:
         except NotAStoreError as error:
             raise NoStoreError(
                 f"{error}; if power-loop wrote it, import it into a new file and open that one: "
-                f"eventstore --store NEW_FILE import --format power-loop {place}"
+                f"eventstore --db NEW_FILE import --format power-loop {place}"
             ) from error
         except EventStoreError as error:
             raise upstream(error) from error
