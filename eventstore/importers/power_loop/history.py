@@ -113,5 +113,5 @@ def text_of(value: Any) -> str | None:
 
 
 def us_of(value: Any, otherwise: int) -> int:
-    """A time of the file (ms) in µs."""
-    return value * 1000 if type(value) is int else otherwise
+    """A time of the file (ms) in µs, which is never 0: that would mean that none is known."""
+    return max(1, value * 1000) if type(value) is int else otherwise

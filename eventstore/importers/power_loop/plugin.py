@@ -24,6 +24,7 @@ from eventstore.importers.sqlite_source import is_sqlite, reading
 from eventstore.log.port import unchanged_since
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
+from eventstore.session.decisions import check_session_id
 from eventstore.session.state import SessionState, Status
 from eventstore.store import by_id
 from eventstore.store.session import Session
@@ -71,15 +72,19 @@ class PowerLoop(Struct, frozen=True):
             sessions = _parents_first(tables.rows("sessions"))
             for number, row in enumerate(sessions, 1):
                 try:
+                    check_session_id(row["session_id"])
                     _Import(store, tables, report, row).run()
-                except (RuleError, NotJSONError, AppendError) as error:
-                    tables.tell(f"session {row['session_id']!r} was not imported whole: {error}")
+                except (RuleError, NotJSONError, AppendError, TypeError, ValueError) as error:
+                    # SQLite keeps values of any type in any column.
+                    what = f"{type(error).__name__}: {error}"
+                    tables.tell(f"session {row['session_id']!r} was not imported whole: {what}")
                 if progress is not None:
                     progress(size * number // len(sessions))
         return report
 
 
 def _parents_first(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows in an order in which a parent stands before what it spawned."""
     waiting = {row["session_id"]: row for row in rows}
     found: list[dict[str, Any]] = []
 
@@ -106,7 +111,7 @@ class _Import:
         self.report = report
         self.row = row
         self.id: str = row["session_id"]
-        self.begun = us_of(row["created_at"], 0)
+        self.begun = us_of(row["created_at"], us_of(row["updated_at"], 1))
         self.updated = us_of(row["updated_at"], self.begun)
 
     def run(self) -> None:

@@ -199,3 +199,33 @@ def test_sessions_in_undamaged_pages_are_imported(tmp_path: Path) -> None:
     with ours.SessionStore.open(target) as adapter:
         whole = sum(bool(adapter.load_all_messages(f"x{n}")) for n in range(30))
     assert 20 <= whole < 30
+
+
+def test_values_of_wrong_types_are_told_and_the_rest_is_imported(tmp_path: Path) -> None:
+    source, target = tmp_path / "v8.db", tmp_path / "store.db"
+    odd = "".join(
+        f"INSERT INTO p_sessions SELECT {name}, {begun}, 1, {prompt}, NULL, {config}, 'active', "
+        f"'root', NULL, NULL, 0, 'linked', NULL; "
+        for name, begun, prompt, config in (
+            ("x'ff'", 1, "NULL", "NULL"), ("NULL", 1, "NULL", "NULL"), ("'c' || char(10)", 1, 7, 7),
+            ("'list'", 1, "NULL", "'[1]'"), ("'late'", "'never'", "x'61ff'", "'{oops'"),
+        )
+    )  # fmt: skip
+    odd += (
+        "INSERT INTO p_messages SELECT 'late', seq, role, name, x'62', tool_calls_json, 5, 'r', "
+        "state, '[]', 0, 'when' FROM p_messages WHERE seq < 5; INSERT INTO p_compactions "
+        "SELECT 'late', 1, 4, NULL, 'x', 1, 1, 1, 1; "
+        "INSERT INTO p_messages VALUES ('list', -1, 'user', NULL, '', NULL, NULL, 0, 'active', "
+        "NULL, 0, 1);"
+    )
+    subprocess.run([sys.executable, "-c", MAKE, str(source), V8 + odd], check=True)
+    report = imported(target, source)
+    with ours.SessionStore.open(target) as adapter:
+        assert len(adapter.load_all_messages("s")) == 6
+        late = adapter.get_session("late")
+        assert late is not None
+        assert (late.system_prompt, late.created_at) == ("a\ufffd", 1)
+    told = "\n".join(problem.reason for problem in report.problems)
+    for name in ("b'\\xff'", "None", "'c\\n'", "'late'", "'list'"):
+        assert f"session {name} was not imported whole" in told, told
+    assert imported(target, source).appended == 0
