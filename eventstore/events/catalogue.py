@@ -338,8 +338,9 @@ class MessageAppended(Event, frozen=True, kw_only=True, omit_defaults=True):
 class ContextCompacted(Event, frozen=True, kw_only=True, omit_defaults=True):
     """A note (the message `seq`) took the place of the active messages in `runs`.
 
-    `from_seq` and `to_seq` are the first and last of them in active order; `tokens_before` and
-    `tokens_after` are the context's size as the caller counted it.
+    `from_seq` and `to_seq` are the first and last of them in active order, the note's own seq when
+    it stands for none; `tokens_before` and `tokens_after` are the context's size as the caller
+    counted it.
     """
 
     type = "context.compacted"
@@ -360,7 +361,7 @@ class ContextCompacted(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MessagesConsolidated(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """The active messages in `runs`, a prefix up to `to_seq`, left the context without a note."""
+    """The active messages in `runs`, the last of them `to_seq`, left the context without a note."""
 
     type = "messages.consolidated"
 

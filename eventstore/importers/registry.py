@@ -29,6 +29,7 @@ _PLUGINS = {
     "nanobot": "eventstore.importers.nanobot.plugin:Nanobot",
     "hermes": "eventstore.importers.hermes:Hermes",
     "little-loops": "eventstore.importers.little_loops:LittleLoops",
+    "power-loop": "eventstore.importers.power_loop.plugin:PowerLoop",
 }
 
 

@@ -34,6 +34,7 @@ _STREAM_COLUMNS = "SELECT id, session_id, incarnation, uid FROM streams"
 _STREAM_BY_ID = _STREAM_COLUMNS + " WHERE id = ?"
 _NEWEST_STREAM = _STREAM_COLUMNS + " WHERE session_id = ? ORDER BY incarnation DESC LIMIT 1"
 _STREAM_INCARNATION = _STREAM_COLUMNS + " WHERE session_id = ? AND incarnation = ?"
+_INCARNATIONS = "SELECT id FROM streams WHERE session_id = ? ORDER BY incarnation"
 _STREAMS_LIKE = (
     _STREAM_COLUMNS + " WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id, incarnation"
 )
@@ -175,6 +176,11 @@ def stream_by_id(connection: apsw.Connection, stream: int) -> StreamHead | None:
     """The stream with this number."""
     row = connection.execute(_STREAM_BY_ID, (stream,)).fetchone()
     return None if row is None else _with_version(connection, row)
+
+
+def streams_of(connection: apsw.Connection, session_id: str) -> list[int]:
+    """The stream of every incarnation of a session id, oldest first."""
+    return [row[0] for row in connection.execute(_INCARNATIONS, (session_id,))]
 
 
 def streams_with_prefix(connection: apsw.Connection, prefix: str) -> list[StreamHead]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from eventstore.events.catalogue import Event, Kind, Lifecycle, ToolCall, UsageRecorded
+from eventstore.events.catalogue import Event, Kind, Lifecycle, Run, ToolCall, UsageRecorded
 from eventstore.log.port import Actor
 
 
@@ -90,6 +90,25 @@ class Consolidate(Command, frozen=True, kw_only=True):
     """Take the active messages up to and including to_seq out of the context, without a note."""
 
     to_seq: int
+
+
+class CompactSet(Command, frozen=True, kw_only=True):
+    """Fold active messages from anywhere, given as runs of seqs, into a note.
+
+    It takes the place of the first of them in active order; of none, it comes last.
+    """
+
+    runs: tuple[Run, ...]
+    note: Message
+    tokens_before: int | None = None
+    tokens_after: int | None = None
+    trigger: str | None = None
+
+
+class ConsolidateSet(Command, frozen=True, kw_only=True):
+    """Take active messages from anywhere, given as runs of seqs, out of the context."""
+
+    runs: tuple[Run, ...]
 
 
 class Retract(Command, frozen=True, kw_only=True):

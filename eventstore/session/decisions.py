@@ -274,13 +274,27 @@ def _compact(state: SessionState, c: do.Compact) -> list[NewEvent]:
             f"message {c.from_seq} comes after message {c.to_seq} in active order; give the range "
             "as first and last"
         )
+    return _folded(state, c, c.from_seq, c.to_seq, runs.cut(state.active, first, last + 1))
+
+
+def _compact_set(state: SessionState, c: do.CompactSet) -> list[NewEvent]:
+    taken = _chosen(state, c.runs)
+    if not taken:
+        return _folded(state, c, state.next_seq, state.next_seq, ())
+    first, length = taken[-1]
+    return _folded(state, c, taken[0][0], first + length - 1, taken)
+
+
+def _folded(
+    state: SessionState, c: do.Compact | do.CompactSet, first: int, last: int, taken: runs.Runs
+) -> list[NewEvent]:
     note = c.note
     event = ev.ContextCompacted(
         seq=state.next_seq,
-        from_seq=c.from_seq,
-        to_seq=c.to_seq,
-        runs=runs.cut(state.active, first, last + 1),
-        count=last + 1 - first,
+        from_seq=first,
+        to_seq=last,
+        runs=taken,
+        count=runs.count(taken),
         role=_check_role(note.role),
         round=note.round,
         tokens=note.tokens,
@@ -291,6 +305,32 @@ def _compact(state: SessionState, c: do.Compact) -> list[NewEvent]:
         content=content_of(note),
     )
     return [NewEvent(event, c.actor, note.key or c.key)]
+
+
+def _chosen(state: SessionState, wanted: runs.Runs) -> runs.Runs:
+    """The wanted messages in active order; raises `UnknownMessageError` for one not active."""
+    taken = runs.chosen(state.active, wanted)
+    left = runs.count(runs.without(state.active, wanted))
+    if left + runs.count(wanted) != runs.count(state.active):
+        for seq in runs.numbers_of(runs.without(wanted, taken)):
+            _index(state, seq)
+        raise InvalidRangeError(f"a message is named twice in {wanted}")
+    return taken
+
+
+def _consolidate_set(state: SessionState, c: do.ConsolidateSet) -> list[Event]:
+    taken = _chosen(state, c.runs)
+    if not taken:
+        return []
+    first, length = taken[-1]
+    return [
+        ev.MessagesConsolidated(
+            to_seq=first + length - 1,
+            runs=taken,
+            count=runs.count(taken),
+            occurred_at=c.occurred_at,
+        )
+    ]
 
 
 def _consolidate(state: SessionState, c: do.Consolidate) -> list[Event]:
@@ -400,7 +440,9 @@ _DECISIONS: dict[type[Command], Callable[[SessionState, Any], list[Any]]] = {
     do.Create: _create,
     do.Append: _append,
     do.Compact: _compact,
+    do.CompactSet: _compact_set,
     do.Consolidate: _consolidate,
+    do.ConsolidateSet: _consolidate_set,
     do.Retract: _retract,
     do.Clear: _clear,
     do.RecordUsage: _usage,

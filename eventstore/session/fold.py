@@ -120,9 +120,10 @@ def _open_calls(before: tuple[str, ...], e: ev.MessageAppended) -> tuple[str, ..
 
 
 def _compacted(state: SessionState, e: ev.ContextCompacted, _: int) -> Changes:
-    at = runs.index_of(state.active, e.from_seq) or 0
     size = runs.count(state.active)
-    before, after = runs.cut(state.active, 0, at), runs.cut(state.active, at + e.count, size)
+    at = runs.index_of(state.active, e.from_seq) if e.count else size
+    before = runs.cut(state.active, 0, at or 0)
+    after = runs.without(runs.cut(state.active, at or 0, size), e.runs)
     return {
         "next_seq": e.seq + 1,
         "active": runs.joined((*before, (e.seq, 1), *after)),
@@ -132,7 +133,7 @@ def _compacted(state: SessionState, e: ev.ContextCompacted, _: int) -> Changes:
 
 
 def _consolidated(state: SessionState, e: ev.MessagesConsolidated, _: int) -> Changes:
-    return {"active": runs.cut(state.active, e.count, runs.count(state.active))}
+    return {"active": runs.without(state.active, e.runs)}
 
 
 def _retracted(state: SessionState, e: ev.MessagesRetracted, _: int) -> Changes:

@@ -89,3 +89,27 @@ def cut(runs: Sequence[Run], start: int, stop: int) -> Runs:
             parts.append((first + low, high - low))
         before += length
     return tuple(parts)
+
+
+def chosen(runs: Sequence[Run], wanted: Sequence[Run]) -> Runs:
+    """The part of the sequence that is in `wanted`, in the sequence's order."""
+    parts: list[Run] = []
+    for first, length in runs:
+        spans = [(max(first, low), min(first + length, low + size)) for low, size in wanted]
+        parts.extend((low, high - low) for low, high in sorted(spans) if low < high)
+    return joined(parts)
+
+
+def without(runs: Sequence[Run], unwanted: Sequence[Run]) -> Runs:
+    """The sequence without what is in `unwanted`."""
+    kept = list(runs)
+    for low, size in unwanted:
+        parts: list[Run] = []
+        for first, length in kept:
+            stop = first + length
+            if low + size <= first or low >= stop:
+                parts.append((first, length))
+            else:
+                parts += [(first, low - first), (low + size, stop - low - size)]
+        kept = [part for part in parts if part[1] > 0]
+    return joined(kept)

@@ -102,7 +102,7 @@ def keys_of(command: Command) -> list[str]:
         if command.key is not None and command.messages:
             keys.insert(0, command.key)
         return keys
-    if isinstance(command, do.Compact) and command.note.key is not None:
+    if isinstance(command, do.Compact | do.CompactSet) and command.note.key is not None:
         return [command.note.key]
     return [] if command.key is None else [command.key]
 
@@ -117,7 +117,7 @@ def _retried(
     if isinstance(command, do.Append):  # refused because the session was closed meanwhile
         return transaction.originals(stream, decide(replace(state, status=Status.ACTIVE), command))
     prior = transaction.keyed(stream, keys)
-    if prior is not None and isinstance(command, do.Compact):
+    if prior is not None and isinstance(command, do.Compact | do.CompactSet):
         text = command.note.content
         content = prior[0].event.content
         if content is not None and text not in (content.text, content.parts):

@@ -20,8 +20,8 @@ _INSERT = (
 _ROW = "(?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
 _INSERT_NOTE = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
-    "tokens) SELECT ?1, ?2, ?3, place, ?4, 'active', 'note', 0, ?5, ?6 FROM {messages} "
-    "WHERE stream = ?1 AND seq = ?7"
+    "tokens) SELECT ?1, ?2, ?3, coalesce((SELECT place FROM {messages} WHERE stream = ?1 "
+    "AND seq = ?7), ?2), ?4, 'active', 'note', 0, ?5, ?6"
 )
 _INHERIT = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "

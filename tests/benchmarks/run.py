@@ -22,6 +22,7 @@ import apsw
 import rows_adapter_hermes
 import rows_adapter_little_loops
 import rows_adapter_nanobot
+import rows_adapter_power_loop
 import rows_append
 import rows_files
 import rows_history
@@ -40,6 +41,7 @@ MODULES = (
     rows_adapter_hermes,
     rows_adapter_little_loops,
     rows_adapter_nanobot,
+    rows_adapter_power_loop,
 )
 
 PACKAGES = ("power-loop", "hermes-agent", "eventsourcing", "eventsource-py", "little-loops")

@@ -1,0 +1,115 @@
+"""Sessions addressed by id instead of by handle, for callers that keep nothing but ids.
+
+An id means its newest incarnation, and one that was closed is not there. Whether it is there is
+decided inside the write transaction, so nothing is written to a session that another process just
+closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from eventstore.errors import UnknownSessionError
+from eventstore.log import reading
+from eventstore.log.port import Recorded, StreamHead
+from eventstore.log.sqlite import SqliteLog
+from eventstore.log.transaction import SqliteTransaction
+from eventstore.session import commands as do
+from eventstore.session.commands import Command
+from eventstore.session.state import SessionState, Status
+from eventstore.store import executor, reads
+from projections.queries import details, lineage
+from projections.queries.details import SessionDetails
+
+T = TypeVar("T")
+
+
+def find(transaction: SqliteTransaction, session_id: str) -> tuple[StreamHead, SessionState] | None:
+    """The open session with this id, as a transaction sees it."""
+    head = transaction.stream(session_id)
+    if head is None:
+        return None
+    state = executor.state_in(transaction, head)
+    return None if state.status is Status.CLOSED else (head, state)
+
+
+def require(transaction: SqliteTransaction, session_id: str) -> tuple[StreamHead, SessionState]:
+    """As `find`; raises `UnknownSessionError` where there is none."""
+    found = find(transaction, session_id)
+    if found is None:
+        raise UnknownSessionError(f"unknown session: {session_id}")
+    return found
+
+
+def run(
+    log: SqliteLog, session_id: str, decide: Callable[[SessionState], Sequence[Command]]
+) -> list[Recorded]:
+    """Run the commands that `decide` makes of the session's state; the events, all or none.
+
+    Raises `UnknownSessionError`, and what the rules raise.
+    """
+
+    def work(transaction: SqliteTransaction) -> list[Recorded]:
+        head, state = require(transaction, session_id)
+        recorded: list[Recorded] = []
+        for command in decide(state):
+            recorded += executor.run(transaction, head.id, command)
+        return recorded
+
+    return log.transact(work)
+
+
+def create(log: SqliteLog, command: do.Create, parent: str | None) -> int:
+    """Begin a session, below the open session `parent` if one is given; its stream.
+
+    Raises `UnknownSessionError` for the parent, and what `executor.create` raises.
+    """
+
+    def work(transaction: SqliteTransaction) -> int:
+        below = command
+        if parent is not None:
+            found = find(transaction, parent)
+            if found is None:
+                raise UnknownSessionError(f"parent session not found: {parent}")
+            head, state = found
+            fields = {name: getattr(command, name) for name in command.__struct_fields__}
+            below = do.Create(**{**fields, "parent": head.id, "parent_depth": state.depth})
+        return executor.create(transaction, below).id
+
+    return log.transact(work)
+
+
+def children_in(transaction: SqliteTransaction, session_id: str) -> list[StreamHead]:
+    """What any incarnation of an id spawned, oldest first; in an exclusive transaction."""
+    found: list[StreamHead] = []
+    head = transaction.stream(session_id)
+    streams = [] if head is None else reading.streams_of(transaction.connection, session_id)
+    for stream in streams:
+        for child in lineage.children(transaction.connection, stream):
+            found.append(executor.require_stream(transaction, child))
+    return found
+
+
+def details_of(log: SqliteLog, session_id: str, quiet: str) -> SessionDetails | None:
+    """The open session with this id and its texts; `quiet` as in `details.newest`."""
+    with log.snapshot() as connection:
+        reads.require_current(connection)
+        found = details.newest(connection, session_id, quiet)
+    return None if found is None or found.status == Status.CLOSED else found
+
+
+def children_of(log: SqliteLog, session_id: str, quiet: str) -> list[SessionDetails]:
+    """The open sessions that any incarnation of this id spawned, oldest first."""
+    with log.snapshot() as connection:
+        reads.require_current(connection)
+        return details.children(connection, session_id, quiet)
+
+
+def state_of(log: SqliteLog, session_id: str) -> tuple[int, SessionState] | None:
+    """The stream and state of the open session with this id."""
+    head = log.stream(session_id)
+    if head is None:
+        return None
+    state = reads.state_of(log, head.id, None)
+    return None if state.status is Status.CLOSED else (head.id, state)

@@ -1,0 +1,379 @@
+"""The drop-in beside the original: the same calls, and the same results, errors and orderings."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from eventstore import SessionStore as Engine
+from eventstore.adapters import power_loop as ours
+from eventstore.errors import EventStoreError
+
+theirs = pytest.importorskip(
+    "power_loop.runtime.session_store", reason="power-loop 0.2.0 is not installed"
+)
+BUDGET = float(os.environ.get("EVENTSTORE_TEST_BUDGET", "1"))
+IDS = ["a", "b", "c", "d", "ü x"]
+
+
+def shown(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return shown(asdict(value))
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: shown(one) for key, one in value.items()}
+    return [shown(one) for one in value] if isinstance(value, list) else value
+
+
+class Pair:
+    """Both stores, driven by one clock of ms."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_700_000_000_000
+        self._kept = theirs._now_ms
+        theirs._now_ms = lambda: self.now
+        self.original = theirs.SessionStore.open(folder / "original.db")
+        engine = Engine.open(folder / "ours.db", durability="normal", clock=lambda: self.now * 1000)
+        self.adapter = ours.SessionStore(engine, engine.path)
+
+    def close(self) -> None:
+        theirs._now_ms = self._kept
+        self.original.close()
+        self.adapter.close()
+
+    def usage(self, session_id: str) -> list[dict[str, Any]]:
+        rows = self.original._conn.execute(
+            "SELECT * FROM usage_rounds WHERE session_id = ? ORDER BY round_index", (session_id,)
+        )
+        return [dict(row) for row in rows]
+
+    def outcomes(self, name: str, /, *args: Any, **options: Any) -> tuple[Any, Any]:
+        self.now += 7
+        found: list[Any] = []
+        for store in (self.original, self.adapter):
+            try:
+                found.append(shown(getattr(store, name)(*args, **options)))
+            except RecursionError:
+                raise
+            except Exception as error:
+                found.append(error)
+        return found[0], found[1]
+
+    def same(self, name: str, /, *args: Any, **options: Any) -> Any:
+        """Both answer the same, or raise the same."""
+        first, second = self.outcomes(name, *args, **options)
+        if isinstance(first, Exception):
+            assert isinstance(second, type(first)), (name, args, options, first, second)
+            assert isinstance(second, EventStoreError)
+        else:
+            assert second == first, (name, args, options)
+        return first
+
+    def agree(self, ids: list[str]) -> None:
+        for one in ids:
+            for name in (
+                "get_session", "get_state", "load_active_messages", "load_all_messages",
+                "list_compactions", "list_children",
+            ):  # fmt: skip
+                self.same(name, one)
+            self.same("get_message", one, 2)
+            assert shown(self.adapter.list_usage(one)) == self.usage(one)
+
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+ids = st.sampled_from(["a", "a", "a", *IDS])
+counts = st.none() | st.integers(0, 9)
+objects = st.dictionaries(words, st.integers(0, 3) | words, max_size=2) | st.just(
+    {"power_loop": {"meta": 1}}
+)
+calls = st.fixed_dictionaries(
+    {
+        "id": words,
+        "type": st.just("function"),
+        "function": st.fixed_dictionaries({"name": words, "arguments": words}),
+    }
+)
+
+
+class Beside(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.pair = Pair(Path(self.folder.name))
+
+    def teardown(self) -> None:
+        self.pair.close()
+        self.folder.cleanup()
+
+    def above(self, session_id: str | None) -> list[str]:
+        found: list[str] = []
+        while session_id is not None and session_id not in found:
+            found.append(session_id)
+            row = self.pair.original.get_session(session_id)
+            session_id = None if row is None else row.parent_session_id
+        return found
+
+    @initialize(count=st.integers(0, 6))
+    def begin(self, count: int) -> None:
+        self.pair.same("create_session", session_id="a")
+        for number in range(count):
+            self.pair.same("append_message", "a", role="user", content=str(number))
+
+    @rule(
+        one=ids,
+        parent=st.none() | ids,
+        kind=st.sampled_from(["ROOT", "SUBAGENT"]),
+        lifecycle=st.sampled_from(["EPHEMERAL", "LINKED", "DETACHED"]),
+        prompt=st.none() | words,
+        model=st.none() | words,
+        config=st.none() | objects,
+        metadata=st.none() | objects,
+    )
+    def create(self, one: str, parent: str | None, kind: str, lifecycle: str, **more: Any) -> None:
+        if one in self.above(parent):
+            return  # a circle of parents: see the differences
+        prompt = more.pop("prompt")
+        self.pair.same(
+            "create_session",
+            session_id=one,
+            parent_session_id=parent,
+            kind=theirs.SessionKind[kind],
+            lifecycle=theirs.SubagentLifecycle[lifecycle],
+            system_prompt=prompt,
+            spawn_tool_call_id=prompt,
+            **more,
+        )
+
+    @rule(one=ids, cascade=st.booleans())
+    def close(self, one: str, cascade: bool) -> None:
+        self.pair.same("close_session", one, cascade=cascade)
+
+    @rule(one=ids, prompt=st.none() | words)
+    def prompt(self, one: str, prompt: str | None) -> None:
+        row = self.pair.original.get_session(one)
+        if row is not None and row.system_prompt is None and prompt is None:
+            return  # see the differences
+        self.pair.same("update_session_prompt", one, prompt)
+
+    @rule(one=ids)
+    def archive(self, one: str) -> None:
+        row = self.pair.original.get_session(one)
+        if row is None or row.status.value == "active":  # else see the differences
+            self.pair.same("archive_session", one)
+
+    @rule(
+        one=ids,
+        role=st.sampled_from(["user", "assistant", "tool", "system", "Odd role", ""]),
+        content=st.none() | words | st.just(["a list"]),
+        tool_calls=st.none() | st.lists(calls | objects, max_size=2),
+        tool_call_id=st.none() | words,
+        name=st.none() | words,
+        round_index=st.none() | st.integers(-2, 5),
+        meta=st.none() | objects | st.just({1: (2,)}),
+    )
+    def append(self, one: str, **more: Any) -> None:
+        unknown = self.pair.original.get_session(one) is None
+        if unknown and isinstance(more["content"], list):
+            return  # two errors at once: either is right
+        self.pair.same("append_message", one, **more)
+
+    @rule(one=ids, texts=st.lists(words, min_size=1, max_size=4))
+    def talk(self, one: str, texts: list[str]) -> None:
+        for text in texts:
+            self.pair.same("append_message", one, role="user", content=text)
+
+    @rule(
+        one=ids,
+        from_seq=st.integers(-1, 6),
+        to_seq=st.integers(1, 12),
+        note_content=words,
+        before_tokens=counts,
+        after_tokens=counts,
+        round_index=counts,
+        note_meta=st.none() | objects | st.just({"from_seq": 99, "k": 1}),
+    )
+    def compact(self, one: str, **more: Any) -> None:
+        self.pair.same("record_compaction", one, **more)
+
+    @rule(one=ids, number=st.integers(0, 5))
+    def round(self, one: str, number: int) -> None:
+        self.pair.same("set_round_index", one, number)
+
+    @rule(one=ids, pending=st.none() | objects | st.just({"tool_call_ids": ["x"]}))
+    def pending(self, one: str, pending: Any) -> None:
+        self.pair.same("set_pending", one, pending)
+
+    @rule(
+        one=ids, round_index=st.integers(0, 4), prompt_tokens=counts, completion_tokens=counts,
+        total_tokens=counts, model=st.none() | words,
+    )  # fmt: skip
+    def usage(self, one: str, **more: Any) -> None:
+        if self.pair.original.get_session(one) is not None:  # else see the differences
+            self.pair.same("record_usage", one, **more)
+
+    @invariant()
+    def both_read_the_same(self) -> None:
+        self.pair.agree(IDS)
+
+
+def run(examples: int, steps: int) -> type[Any]:
+    case = Beside.TestCase
+    case.settings = settings(
+        max_examples=max(1, round(examples * BUDGET)),
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    return case
+
+
+def test_random_calls_do_the_same_on_both() -> None:
+    run(15, 30)("runTest").runTest()
+
+
+@pytest.mark.slow
+def test_thousands_of_random_calls_do_the_same_on_both() -> None:
+    run(150, 50)("runTest").runTest()
+
+
+# -- what differs on purpose -----------------------------------------------------------------------
+
+
+def usage_without_session(pair: Pair) -> tuple[Any, Any]:
+    return pair.outcomes(
+        "record_usage", "gone", round_index=0, prompt_tokens=1, completion_tokens=1, total_tokens=2
+    )
+
+
+def archived_again(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    pair.same("archive_session", "a")
+    pair.outcomes("archive_session", "a")
+    return pair.outcomes("get_session", "a")
+
+
+def no_prompt_again(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    pair.outcomes("update_session_prompt", "a", None)
+    return pair.outcomes("get_session", "a")
+
+
+def negative_round(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes("set_round_index", "a", -1)
+
+
+def negative_tokens(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes(
+        "record_usage", "a", round_index=0, prompt_tokens=-1, completion_tokens=1, total_tokens=0
+    )
+
+
+def control_character(pair: Pair) -> tuple[Any, Any]:
+    return pair.outcomes("create_session", session_id="a\nb")
+
+
+def number_as_content(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes("append_message", "a", role="user", content=5)
+
+
+def not_a_number(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes("append_message", "a", role="user", meta={"x": float("nan")})
+
+
+def large_number(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes("append_message", "a", role="user", round_index=2**60)
+
+
+def lone_surrogate(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    return pair.outcomes("append_message", "a", role="user", content="\ud83d")
+
+
+def circle_of_parents(pair: Pair) -> tuple[Any, Any]:
+    pair.same("create_session", session_id="a")
+    pair.same("create_session", session_id="b", parent_session_id="a")
+    pair.same("close_session", "a", cascade=False)
+    pair.same("create_session", session_id="a", parent_session_id="b")
+    with pytest.raises(RecursionError):
+        pair.original.close_session("a")
+    return "RecursionError", pair.adapter.close_session("a")
+
+
+DIFFERENCES: dict[Callable[[Pair], tuple[Any, Any]], str] = {
+    usage_without_session: "no session to record it in: said, instead of a row nobody finds",
+    archived_again: "nothing changes, so nothing is recorded and updated_at stays",
+    no_prompt_again: "nothing changes, so nothing is recorded and updated_at stays",
+    negative_round: "rounds count from 0",
+    negative_tokens: "counts are counts",
+    control_character: "ids are shown in terminals and used in names of files",
+    number_as_content: "SQLite would turn it into text; a text is asked for",
+    not_a_number: "NaN is no JSON, and other readers of the file would fail on it",
+    large_number: "JSON readers hold numbers exactly up to 2**53 only",
+    lone_surrogate: "texts of models that were cut inside a character are stored as they are",
+    circle_of_parents: "closing ends; the original recurses until it fails",
+}
+
+
+@pytest.mark.parametrize("differing", DIFFERENCES, ids=lambda one: one.__name__)
+def test_a_documented_difference_is_still_one(
+    differing: Callable[[Pair], tuple[Any, Any]], tmp_path: Path
+) -> None:
+    pair = Pair(tmp_path)
+    try:
+        first, second = differing(pair)
+    finally:
+        pair.close()
+    if isinstance(first, Exception) or isinstance(second, Exception):
+        assert isinstance(first, Exception) is not isinstance(second, Exception)
+    else:
+        assert first != second
+    if isinstance(second, Exception):
+        assert isinstance(second, ValueError | sqlite3.Error)
+
+
+def test_the_original_sink_runs_on_the_adapter(tmp_path: Path) -> None:
+    """What `StatefulAgentLoop` writes through, with the store injected."""
+    sink_module = pytest.importorskip("power_loop.agent.sink")
+    pair = Pair(tmp_path)
+    try:
+        for store in (pair.original, pair.adapter):
+            pair.now = 1_700_000_100_000
+            store.create_session(session_id="a", system_prompt="Be brief.")
+            store.append_message("a", role="user", content="hello")
+            sink = sink_module.SQLiteSink(store, "a")
+            sink.init_history_seqs([1])
+            call = {"id": "c1", "type": "function", "function": {"name": "t", "arguments": "{}"}}
+            sink.on_round_started(1)
+            sink.on_message_appended(
+                {"role": "assistant", "content": None, "tool_calls": [call]}, round_index=1
+            )
+            sink.on_assistant_tool_calls(assistant_seq=2, tool_calls=[call], round_index=1)
+            sink.on_message_appended(
+                {"role": "tool", "tool_call_id": "c1", "name": "t", "content": "42"}, round_index=1
+            )
+            sink.on_compaction(
+                fold_start_idx=0, fold_end_idx=1, summary_text="said", before_tokens=9,
+                after_tokens=2, round_index=1,
+            )  # fmt: skip
+            sink.on_round_ended(1, usage={"prompt_tokens": 3, "completion_tokens": 4})
+        pair.agree(["a"])
+        assert [row.seq for row in pair.adapter.load_active_messages("a")] == [3, 4]
+    finally:
+        pair.close()
