@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import apsw
 import pytest
 from import_samples import SAMPLES, import_one, user, write
 
 from eventstore import SessionStore
-from eventstore.errors import NotJSONError, UnknownFormatError
+from eventstore.errors import ImportFailedError, NotJSONError, UnknownFormatError
 from eventstore.importers import import_paths, lines
 from eventstore.importers.registry import files_in, formats, importer, recognise
 
@@ -118,6 +119,23 @@ def test_a_file_of_a_folder_that_cannot_be_imported_failed(
     write(tmp_path / "a.jsonl", b"nothing known")
     write(tmp_path / "b.jsonl", user("u", "hello"), b"{damaged")
     assert [report.failed for report in import_paths(store, [tmp_path])] == [True, False]
+
+
+def test_other_databases_of_a_folder_are_passed_over(tmp_path: Path) -> None:
+    """The store itself above all: opening its file a second time would cancel SQLite's locks."""
+    foreign = apsw.Connection(str(tmp_path / "foreign.db"))
+    foreign.execute("CREATE TABLE t (x)")
+    foreign.close()
+    write(tmp_path / "a.jsonl", user("u", "hello"))
+    with SessionStore.open(tmp_path / "own.db") as store:
+        [report] = import_paths(store, [tmp_path])
+        assert (Path(report.path).name, report.failed) == ("a.jsonl", False)
+        for path in (tmp_path / "own.db", tmp_path / "." / "own.db"):
+            with pytest.raises(ImportFailedError, match="is the store"):
+                list(import_paths(store, [path]))
+        with pytest.raises(UnknownFormatError):
+            list(import_paths(store, [tmp_path / "foreign.db"]))
+        assert store.verify() == []
 
 
 def test_every_importer_names_its_files() -> None:

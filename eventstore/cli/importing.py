@@ -53,9 +53,10 @@ def import_(settings: Settings, paths: Sequence[Path], name: str | None) -> None
       eventstore import session.jsonl --json
       ssh host cat session.jsonl | eventstore import -
 
-    PATH is a file, a folder, whose *.jsonl files are meant, or - for stdin. A record is imported
-    once, however often its file is: of a file that grew only what is new (NEW) is stored. Damaged
-    records are kept as they are and told as problems. The store is created if there is none.
+    PATH is a file, a folder, whose transcripts and databases of these formats are meant, or - for
+    stdin. A record is imported once, however often its file is: of a file that grew only what is
+    new (NEW) is stored. Damaged records are kept as they are and told as problems. The store is
+    created if there is none.
 
     Exit code 1 when a file of a folder could not be imported; the others are.
     """  # noqa: D301

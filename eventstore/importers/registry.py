@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from eventstore.errors import ImportFailedError, UnknownFormatError
 from eventstore.importers.reports import FileReport, Problem
+from eventstore.importers.sqlite_source import MAGIC, is_sqlite
 
 if TYPE_CHECKING:
     from eventstore.store.session_store import SessionStore
@@ -104,7 +105,8 @@ def import_paths(
     ``-`` is standard input. `format` is recognised by content unless given; `progress` is told
     file and bytes read. Raises `UnknownFormatError` for a file given by name that cannot be read
     or recognised and `ImportFailedError` for one that cannot be imported; of files found in a
-    folder that is said in the report instead, which `failed`, and the import goes on.
+    folder that is said in the report instead, which `failed`, and the import goes on. Databases of
+    other programs in a folder are passed over, and so is the store itself.
     """
     chosen = None if format is None else importer(format)
     for given in paths:
@@ -116,9 +118,13 @@ def import_paths(
             yield _import(store, path, chosen, progress)
             continue
         for found in files_in(path):
+            if _is_store(found, store):
+                continue
             try:
                 yield _import(store, found, chosen, progress)
             except ImportFailedError as error:
+                if isinstance(error, UnknownFormatError) and _is_database(found):
+                    continue
                 problem = Problem(None, str(error))
                 yield FileReport(path=str(found), problems=[problem], failed=True)
 
@@ -139,6 +145,8 @@ def _import(
     chosen: Importer | None,
     progress: Callable[[Path, int], None] | None,
 ) -> FileReport:
+    if _is_store(path, store):
+        raise ImportFailedError(f"{path} is the store that would be imported into")
     found = recognise(path) if chosen is None else chosen
     if found is None:
         return FileReport(path=str(path))
@@ -147,6 +155,25 @@ def _import(
         return found.import_file(store, path, told)
     except OSError as error:
         raise ImportFailedError(f"{path} cannot be read: {error}") from error
+
+
+def _is_store(path: Path, store: SessionStore) -> bool:
+    """Whether it is the store's own file, which nobody else in this process may open.
+
+    Closing it would cancel the locks that SQLite holds on it.
+    """
+    try:
+        return path.samefile(store.path)
+    except OSError:
+        return False
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_sqlite(file.read(len(MAGIC)))
+    except OSError:
+        return False
 
 
 def _import_stdin(
