@@ -7,6 +7,7 @@ import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import apsw
 import pytest
 from cli_support import db, golden, run
 
@@ -33,6 +34,7 @@ COMMANDS: dict[str, list[str]] = {
     "rebuild": ["rebuild"],
     "check": ["check"],
     "verify": ["verify"],
+    "doctor": ["doctor"],
 }
 LISTINGS = [
     name
@@ -62,6 +64,16 @@ def test_the_text_is_as_shown(name: str, db: Path) -> None:
     done = run(*COMMANDS[name], "--db", db)
     assert (done.exit_code, done.stderr) == (0, "")
     golden(f"{name}.txt", done.stdout_bytes.decode())
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_the_doctor_finds_and_fixes_is_as_shown(form: str, db: Path) -> None:
+    connection = apsw.Connection(str(db))
+    connection.execute("DELETE FROM usage; CREATE TABLE diary (day TEXT)")
+    connection.close()
+    done = run("doctor", "--fix", "--db", db, *(["--json"] if form == "json" else []))
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"doctor-fix.{form}", done.stdout_bytes.decode())
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.demo import demo
+from eventstore.cli.doctor import doctor
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
@@ -122,12 +123,16 @@ def main(context: click.Context) -> None:
       0    fine
       1    failed, or nothing found
       2    wrong usage
-      3    the store is not as it should be: verify or check found something, or
-           the file is damaged
+      3    the store is not as it should be: verify, check or doctor found
+           something, or the file is damaged
       130  interrupted
     """  # noqa: D301
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
+_COMMANDS = (
+    import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, demo,
+)  # fmt: skip
+
+for _command in _COMMANDS:
     main.add_command(_command)
