@@ -34,7 +34,7 @@ the JSON that `--json` and `--jsonl` write is fixed in [JSON of the command line
 | 1 | it failed, or nothing was found |
 | 2 | wrong usage |
 | 3 | the store is not as it should be: `verify`, `check` or `doctor` found \
-something, or the file is damaged |
+something, `salvage` lost something, or the file is damaged |
 | 130 | interrupted |
 
 Results go to stdout, everything else to stderr. Progress and colour are for terminals only; \

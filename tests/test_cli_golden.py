@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -74,6 +75,20 @@ def test_what_the_doctor_finds_and_fixes_is_as_shown(form: str, db: Path) -> Non
     done = run("doctor", "--fix", "--db", db, *(["--json"] if form == "json" else []))
     assert (done.exit_code, done.stderr) == (0, "")
     golden(f"doctor-fix.{form}", done.stdout_bytes.decode())
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_salvage_saves_and_loses_is_as_shown(form: str, db: Path) -> None:
+    connection = apsw.Connection(str(db), flags=apsw.SQLITE_OPEN_READONLY)
+    [[page]] = connection.execute("SELECT min(pageno) FROM dbstat WHERE name = 'contents'")
+    connection.close()
+    data = bytearray(db.read_bytes())
+    data[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    db.write_bytes(data)
+    as_json = ["--json"] if form == "json" else []
+    done = run("salvage", db, db.with_name("new.db"), *as_json)
+    assert (done.exit_code, done.stderr) == (3, "")
+    golden(f"salvage.{form}", re.sub("salvage-[0-9a-f]{12}", "salvage-…", done.stdout))
 
 
 @pytest.fixture

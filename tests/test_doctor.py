@@ -343,6 +343,11 @@ def test_damaged_pages_are_left_alone(path: Path, seed: int) -> None:
     is_left_alone(path, "sqlite.damage")
 
 
+def test_a_file_without_its_first_page(path: Path) -> None:
+    path.write_bytes(random.Random(0).randbytes(4096) + path.read_bytes()[4096:])
+    is_left_alone(path, "sqlite.damage")
+
+
 def test_a_parent_that_does_not_exist(path: Path) -> None:
     with SessionStore.open(path) as store:
         store.create("orphan", parent=store.session("root"))

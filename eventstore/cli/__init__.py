@@ -20,6 +20,7 @@ from eventstore.cli.importing import import_
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
 from eventstore.cli.show import resume, show
@@ -124,14 +125,15 @@ def main(context: click.Context) -> None:
       1    failed, or nothing found
       2    wrong usage
       3    the store is not as it should be: verify, check or doctor found
-           something, or the file is damaged
+           something, salvage lost something, or the file is damaged
       130  interrupted
     """  # noqa: D301
     context.ensure_object(Settings)
 
 
 _COMMANDS = (
-    import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, demo,
+    import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, salvage,
+    demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

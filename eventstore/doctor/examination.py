@@ -18,6 +18,7 @@ from eventstore.log import engine
 from eventstore.log.engine import Durability
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.verification import verify
+from eventstore.salvage.finding import holds_events
 from eventstore.store.derived import Registry
 from projections.base import Projection
 
@@ -82,7 +83,7 @@ class _Examination:
             return self
         try:
             log = SqliteLog(self.path, readonly=True, create=False)
-        except CorruptStoreError:
+        except (CorruptStoreError, NotAStoreError):
             return self  # told already
         try:
             self._of_the_log(log)
@@ -94,8 +95,13 @@ class _Examination:
         """Collect one part's findings; what makes it stop is a finding as well."""
         try:
             self.findings.extend(self._each(found))
-        except (StoreBusyError, NotAStoreError):
+        except StoreBusyError:
             raise
+        except NotAStoreError:
+            if not holds_events(self.path):
+                raise
+            text = "SQLite takes the file for none of its own, yet there are events in it"
+            self.findings.append(diagnosis("sqlite.damage", text))
         except StoreError as error:
             if not any(one.code == "sqlite.damage" for one in self.findings):
                 self.findings.append(diagnosis("sqlite.damage", str(error)))

@@ -96,6 +96,7 @@ CODES: dict[str, Kind] = {
             "leaf", "content", "gap", "version", "stream", "event", "blob", "unreadable",
         )
     },
+    "log.lost": Kind(Severity.WARNING, False, "salvage lost it; an older backup may have it"),
     "projection.checkpoint": Kind(Severity.WARNING, True, _FIX),
     "projection.rows": Kind(Severity.ERROR, True, _FIX),
     "projection.unfinished": Kind(Severity.NOTE, True, "the next rebuild goes on; --fix drops it"),

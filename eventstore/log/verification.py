@@ -4,7 +4,8 @@
 chain, and compares what must agree: positions and versions without gaps, contents and blobs with
 what refers to them, wiped contents with the events that erased them, session ids with the ids the
 sessions were created with. Rows that cannot be read are reported with their position, never
-skipped in silence. An empty result means that nothing of the log was changed.
+skipped in silence. What a salvaged store says that it lost is reported as lost. An empty result
+means that nothing of the log was changed.
 
 It cannot see that the newest events were cut off, nor that everything was rewritten: that takes a
 checkpoint kept elsewhere.
@@ -25,6 +26,7 @@ from eventstore.events.catalogue import ContentErased, SessionContent
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
+from eventstore.log.losses import Losses
 from eventstore.log.sqlite import SqliteLog
 
 PAGE = 500
@@ -119,11 +121,13 @@ class _Scan:
         self.log = log
         self.chains: dict[int, _Chain] = {}
         self.wiped: set[int] = set()
+        self.losses = Losses()
 
     def streams(self) -> Iterator[Finding]:
         try:
             with self.log.reader() as connection:
                 rows = rows_of(connection, _STREAMS)
+                self.losses.load(connection)
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"the table of streams cannot be read: {error}")
             return
@@ -153,7 +157,9 @@ class _Scan:
             position = upto
             if progress is not None:
                 progress(position, head)
-        for position in sorted(self.wiped):
+        for position in sorted(self.wiped & self.losses.contents):
+            yield _finding(position, "lost", "the content was lost")
+        for position in sorted(self.wiped - self.losses.contents):
             yield _finding(
                 position, "content", "the content was wiped, but no event says that it was erased"
             )
@@ -186,6 +192,8 @@ class _Scan:
 
     def _check(self, row: _Row) -> Iterator[Finding]:
         position, stream, version = row.position, row.stream, row.version
+        for text in self.losses.told_at(position):
+            yield _finding(position, "lost", text)
         chain = self.chains.get(stream)
         if chain is None:
             yield _finding(position, "stream", f"stream {stream} does not exist")
@@ -224,6 +232,10 @@ class _Scan:
             except Exception:  # a damaged column can have any value: whatever fails, differs
                 return None
 
+        if row.position in self.losses.unproven:
+            chain.leaf = row.leaf if isinstance(row.leaf, bytes) else ZEROS
+            chain.alternative = None
+            return
         expected = computed(chain.leaf)
         alternative, chain.alternative = chain.alternative, None
         # When only the leaf before this one was changed, that was reported there.
