@@ -274,29 +274,38 @@ def secret_store(path: Path) -> int:
 
 
 def test_free_pages_are_not_read(tmp_path: Path) -> None:
-    """The page as it was before the erasure lies in the file, among the free ones."""
+    """The page as it was before lies among the free ones, and nothing else says what was erased."""
     path = tmp_path / "s.db"
     position = secret_store(path)
     old = path.read_bytes()
     [page] = pages_of(path)["contents"][position]
     with SessionStore.open(path) as store:
+        store.create("b").append_many([Message(role="user", content="y" * 400)] * 60)
         store.session("a").erase_events([position])
+        erasing = store.head.position
         with store.log.reader() as connection:
-            connection.execute("CREATE TABLE filler (x BLOB); ")
+            connection.execute("CREATE TABLE filler (x BLOB)")
             connection.execute("INSERT INTO filler VALUES (zeroblob(20000)), (zeroblob(20000))")
             connection.execute("DROP TABLE filler")
+    now = pages_of(path)
+    hit = now["contents"][position] | now["events"][erasing]
+    assert hit.isdisjoint(now["events"][position])
     data = bytearray(path.read_bytes())
     free = int.from_bytes(data[32:36], "big")  # the first page of the list holds page numbers
     leaf = int.from_bytes(data[(free - 1) * PAGE + 8 : (free - 1) * PAGE + 12], "big")
     data[(leaf - 1) * PAGE : leaf * PAGE] = old[(page - 1) * PAGE : page * PAGE]
-    path.write_bytes(data)
-    assert SECRET.encode() in path.read_bytes()
-    for header in (True, False):  # by the list of free pages, and by the map alone
-        if not header:
-            path.write_bytes(random.Random(0).randbytes(PAGE) + bytes(data[PAGE:]))
-        new = tmp_path / f"new-{header}.db"
-        assert salvage(path, new).lost_contents == ()
-        assert SECRET.encode() not in new.read_bytes()
+    for one in hit:
+        data[(one - 1) * PAGE : one * PAGE] = random.Random(0).randbytes(PAGE)
+    assert SECRET.encode() in data
+    noise = random.Random(0).randbytes(PAGE)
+    for name, damaged_pages in (("both", ()), ("map", (1,)), ("list", (2,))):
+        copy = bytearray(data)  # by the map and the list of free pages, and by one of them alone
+        for one in damaged_pages:
+            copy[(one - 1) * PAGE : one * PAGE] = noise
+        path.write_bytes(copy)
+        report = salvage(path, tmp_path / f"{name}.db")
+        assert position in {one for a, size in report.lost_contents for one in range(a, a + size)}
+        assert SECRET.encode() not in (tmp_path / f"{name}.db").read_bytes()
 
 
 def test_wiped_content_stays_wiped_when_the_event_of_its_erasure_is_lost(tmp_path: Path) -> None:
@@ -310,10 +319,8 @@ def test_wiped_content_stays_wiped_when_the_event_of_its_erasure_is_lost(tmp_pat
     [erasing] = [one for one, row in whole.rows["events"].items() if row[3] == "content.erased"]
     broken = damaged(whole, tmp_path / "b.db", whole.pages["events"][erasing], random.Random(0))
     report = salvage(broken, tmp_path / "new.db")
-    if position in whole.rows["contents"]:
-        assert rows_of(tmp_path / "new.db")["contents"].get(position) in (
-            None, (position, None, None),
-        )  # fmt: skip
+    wiped = rows_of(tmp_path / "new.db")["contents"].get(position)
+    assert wiped in (None, (position, None, None))
     assert any(first <= erasing < first + size for first, size in report.lost)
 
 
