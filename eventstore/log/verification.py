@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+import apsw
 from msgspec import Struct
 
 from eventstore import codec
@@ -59,6 +61,7 @@ _LOST_BLOBS = (
     "(SELECT 1 FROM blob_references AS r WHERE r.digest = b.digest) LIMIT 100"
 )
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
+_FULL_TEXT = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
 _REFERENCE = "SELECT count(*) FROM blob_references WHERE digest = ? AND position = ?"
 
 
@@ -288,6 +291,7 @@ class _Scan:
                     yield _finding(position, "blob", "a blob is referred to, but not by the body")
                 for (digest,) in rows_of(connection, _LOST_BLOBS):
                     yield _finding(None, "blob", f"nothing refers to blob {digest}")
+                _refresh_indexes(connection)
                 for (text,) in rows_of(connection, "PRAGMA integrity_check(20)"):
                     if text != "ok":
                         yield _finding(None, "sqlite", text)
@@ -312,6 +316,16 @@ class _Scan:
             filled = sum(1 for number in renamed.union(found) if 0 < number <= found[-1])
             if found != sorted(set(found)) or found[0] < 1 or filled < found[-1]:
                 yield _finding(None, "stream", f"session {session_id!r} has incarnations {found}")
+
+
+def _refresh_indexes(connection: apsw.Connection) -> None:
+    """Have full-text indexes read their structure anew: the check uses what the last query read.
+
+    Another connection may have written since, and a sound index would be found damaged.
+    """
+    for (name,) in rows_of(connection, _FULL_TEXT):
+        with suppress(apsw.Error):  # of a damaged one the check tells more
+            rows_of(connection, f'SELECT rowid FROM "{name}" WHERE "{name}" MATCH \'a\' LIMIT 1')  # noqa: S608
 
 
 def _is_committed(salt: object, body: object, commitment: bytes) -> bool:
