@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import apsw
 import pytest
-from cli_support import db, golden, run
+from cli_support import START, db, golden, run
+
+from eventstore import SessionStore
 
 __all__ = ["db"]
 
@@ -89,6 +92,31 @@ def test_what_salvage_saves_and_loses_is_as_shown(form: str, db: Path) -> None:
     done = run("salvage", db, db.with_name("new.db"), *as_json)
     assert (done.exit_code, done.stderr) == (3, "")
     golden(f"salvage.{form}", re.sub("salvage-[0-9a-f]{12}", "salvage-…", done.stdout))
+
+
+def erased(db: Path) -> None:
+    """After a backup, two events of one session and another session wholly."""
+    run("backup", db, db.with_name("backup.db"))
+    with SessionStore.open(db, clock=itertools.count(START + 10**9).__next__) as store:
+        chat = store.session("chat-1")
+        chat.erase_events([one.position for one in chat.history()[:2]], by="desk", reason="r 1")
+        store.session("other").erase()
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_backup_and_restore_say_is_as_shown(form: str, db: Path) -> None:
+    as_json = ["--json"] if form == "json" else []
+    erased(db)
+    done = run("backup", db, db.with_name("second.db"), *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    size = re.compile(r'[0-9,]+( bytes)|("bytes": )[0-9]+')
+    golden(f"backup.{form}", size.sub(r"\g<2>0\1", done.stdout))
+    done = run("erasures", "--db", db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"erasures.{form}", re.sub(r"\b[0-9a-f]{32}\b", "<uid>", done.stdout))
+    done = run("restore", db.with_name("backup.db"), db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"restore.{form}", done.stdout.replace(str(db.parent), "<dir>"))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 
 from eventstore import __version__
+from eventstore.cli.backups import backup, erasures, restore
 from eventstore.cli.demo import demo
 from eventstore.cli.doctor import doctor
 from eventstore.cli.importing import import_
@@ -133,7 +134,7 @@ def main(context: click.Context) -> None:
 
 _COMMANDS = (
     import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, salvage,
-    demo,
+    backup, restore, erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:
