@@ -31,6 +31,16 @@ class Place(NamedTuple):
     version: int
 
 
+class Plan(NamedTuple):
+    """The places of lost versions, and the events before which there is no room for theirs.
+
+    Such an event contradicts others: one of them is not what it says.
+    """
+
+    places: list[Place]
+    contradicted: set[int]
+
+
 class _Gap(NamedTuple):
     """Versions that lay at positions before `end` and after `begin`, the next of them first."""
 
@@ -40,7 +50,7 @@ class _Gap(NamedTuple):
     last: int
 
 
-def places(proof: Proof, streams: Mapping[int, StreamRow], free: Sequence[int]) -> list[Place]:
+def plan(proof: Proof, streams: Mapping[int, StreamRow], free: Sequence[int]) -> Plan:
     """A place for every version that is missing before the last one of its session."""
     begins: dict[int, list[_Gap]] = {}
     ordered = sorted(proof.events.values(), key=lambda row: (row.stream, row.version))
@@ -52,6 +62,7 @@ def places(proof: Proof, streams: Mapping[int, StreamRow], free: Sequence[int]) 
                 begins.setdefault(position, []).append(gap)
             position, version = row.position, row.version
     found: list[Place] = []
+    contradicted: set[int] = set()
     waiting: list[_Gap] = []
     starts = sorted(begins)
     empty = sorted(set(streams) - {row.stream for row in ordered})
@@ -60,7 +71,7 @@ def places(proof: Proof, streams: Mapping[int, StreamRow], free: Sequence[int]) 
             for gap in begins[starts.pop(0)]:
                 heapq.heappush(waiting, gap)
         while waiting and waiting[0].end < position:
-            heapq.heappop(waiting)
+            contradicted.add(heapq.heappop(waiting).end)
         if waiting:
             gap = heapq.heappop(waiting)
             found.append(Place(position, gap.stream, gap.version))
@@ -68,7 +79,9 @@ def places(proof: Proof, streams: Mapping[int, StreamRow], free: Sequence[int]) 
                 heapq.heappush(waiting, gap._replace(version=gap.version + 1))
         elif empty:
             found.append(Place(position, empty.pop(0), 1))
-    return found
+    contradicted.update(gap.end for gap in waiting)
+    contradicted.update(gap.end for start in starts for gap in begins[start])
+    return Plan(found, contradicted)
 
 
 def own_events(name: str, free: Sequence[int], end: int, last: Event) -> list[tuple[int, Event]]:

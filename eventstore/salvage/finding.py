@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from eventstore.salvage.pages import Image
 from eventstore.salvage.records import BlobRow, ContentRow, EventRow, StreamRow, row_of
@@ -20,7 +20,7 @@ class Found:
 
     def __init__(self, image: Image) -> None:
         self._image = image
-        # Positions have no gaps, so there is none that the file has no room for.
+        # Positions have no gaps, and streams have events: none is more than there is room for.
         self._most = image.count * image.page_size // EVENT_BYTES_MIN
         self.events: dict[int, EventRow] = {}
         self.streams: dict[int, StreamRow] = {}
@@ -42,7 +42,7 @@ class Found:
     def _read_page(self, number: int) -> None:
         for cell in self._image.cells(number):
             match row_of(cell):
-                case EventRow() as event if event.position <= self._most:
+                case EventRow() as event if max(event.position, event.stream) <= self._most:
                     if self.events.setdefault(event.position, event) != event:
                         self._doubtful.add(("event", event.position))
                 case StreamRow() as stream:
@@ -50,7 +50,7 @@ class Found:
                         self._doubtful.add(("stream", stream.id))
                 case ContentRow(position, None, None):
                     self.wiped.add(position)
-                case ContentRow(position):
+                case ContentRow(position) if 0 < position <= self._most:
                     self._contents.setdefault(position, number)
                 case BlobRow(digest, body):
                     if hashlib.sha256(body).digest() == digest:
@@ -67,6 +67,10 @@ class Found:
             if isinstance(row, BlobRow) and row.digest == digest:
                 return row.body
         raise KeyError(digest)
+
+    def content_positions(self) -> Iterable[int]:
+        """The positions of every content that can be read."""
+        return self._contents
 
     def content(self, position: int) -> ContentRow | None:
         """The content of an event as it lies in the file, None when there is none to be read."""

@@ -118,5 +118,5 @@ def row_of(cell: Cell) -> Row | None:
 
 
 def _is_plausible(row: EventRow) -> bool:
-    """Every session and every version before it took a position of its own."""
-    return 0 < row.stream <= row.position and 0 < row.version <= row.position
+    """Every version before it took a position of its own."""
+    return row.stream > 0 and 0 < row.version <= row.position

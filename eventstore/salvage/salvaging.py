@@ -116,14 +116,34 @@ class _Saving:
         for row in found.events.values():
             if row.type == losses.SALVAGED:
                 self._before.take(row.facts.encode())
-        self._proof: Proof = prove(found.events.values(), found.streams, self._before.unproven)
+        self._sort_out(dict(found.events))
         events = self._proof.events
+        if not events:
+            raise NotAStoreError("what looks like events in the file contradicts itself")
         self._erased = erased_by(events) | self._before.contents
         self._gone = self._erased | found.wiped
         self._streams = dict(found.streams)
         self._name_lost_streams(sorted({row.stream for row in events.values()}))
-        self._end = max(events, default=0)
-        self._free = [one for one in range(1, self._end + 1) if one not in events]
+
+    def _sort_out(self, rows: dict[int, EventRow]) -> None:
+        """Decide which events are kept and where the lost ones were.
+
+        An unproven event before which there is no room for the versions that it makes others miss
+        is not believed, one of a session that is not known first.
+        """
+        streams = self._found.streams
+        while True:
+            self._proof: Proof = prove(rows.values(), streams, self._before.unproven)
+            events, unproven = self._proof
+            # Where content is there, there was an event: its position is not given out again.
+            self._end = max([*events, *self._found.content_positions()], default=0)
+            self._free = [one for one in range(1, self._end + 1) if one not in events]
+            self._plan = filling.plan(self._proof, streams, self._free)
+            wrong = self._plan.contradicted & unproven
+            for position in {one for one in wrong if rows[one].stream not in streams} or wrong:
+                del rows[position]
+            if not wrong:
+                return
 
     def _name_lost_streams(self, numbers: Iterable[int]) -> None:
         """Give sessions whose row is lost a new one, with their id where it can be read."""
@@ -168,7 +188,7 @@ class _Saving:
         connection = transaction.connection
         transaction.changed = True
         writer = Writer(self._times())
-        found = filling.places(self._proof, self._streams, self._free)
+        found = self._plan.places
         log = filling.fill(self._proof, self._streams, found, writer)
         given = {row.stream for row in log.values()}
         for number in set(self._streams) - given:
