@@ -20,7 +20,7 @@ from eventstore.errors import ProjectionError
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
 from projections.base import Projection, apply_page, combined_version
-from projections.catchup import catch_up_here
+from projections.catchup import catch_up_here, reset
 
 #: The checkpoint that the built-in projections share.
 BUILTIN_NAME = "builtin"
@@ -45,8 +45,11 @@ class InlineProjections:
         last = events[-1]
         after = Head(last.position, last.leaf)
         self._at = None
-        for projection in self.builtin:
-            apply_page(projection, connection, events)
+        try:
+            for projection in self.builtin:
+                apply_page(projection, connection, events)
+        except ProjectionError:
+            self._derive_anew(connection)
         for projection in self.users:
             if projection.name not in self.detached:
                 self._apply_user(projection, connection, events, before, after)
@@ -58,6 +61,15 @@ class InlineProjections:
             catch_up_here(
                 connection, self.builtin, BUILTIN_NAME, self.version, upto=before.position
             )
+        checkpoints.keep_at_head(connection, BUILTIN_NAME)
+
+    def _derive_anew(self, connection: apsw.Connection) -> None:
+        """After rows that the log does not give got into the way: the log alone says what is true.
+
+        It holds the events of this commit already. Raises `ProjectionError` when they are to blame.
+        """
+        reset(connection, self.builtin, BUILTIN_NAME, self.version)
+        catch_up_here(connection, self.builtin, BUILTIN_NAME, self.version)
         checkpoints.keep_at_head(connection, BUILTIN_NAME)
 
     def _apply_user(

@@ -33,8 +33,8 @@ the JSON that `--json` and `--jsonl` write is fixed in [JSON of the command line
 | 0 | fine |
 | 1 | it failed, wholly or for a file of a folder that `import` was given, or nothing was found |
 | 2 | wrong usage |
-| 3 | the store is not as it should be: `verify` or `check` found something, \
-or the file is damaged |
+| 3 | the store is not as it should be: `verify`, `check` or `doctor` found \
+something, `salvage` lost something, or the file is damaged |
 | 130 | interrupted |
 
 Results go to stdout, everything else to stderr. Progress and colour are for terminals only; \

@@ -18,7 +18,8 @@ from eventstore import SessionStore
 
 __all__ = ["db"]
 
-READING = [["sessions"], ["show", "x"], ["resume", "x"], ["log"], ["check"], ["verify"]]
+READING = [["sessions"], ["show", "x"], ["resume", "x"], ["log"], ["check"], ["verify"],
+           ["doctor"]]  # fmt: skip
 
 
 def damage(path: Path, sql: str) -> None:

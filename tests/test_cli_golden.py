@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import apsw
 import pytest
-from cli_support import db, golden, run
+from cli_support import START, db, golden, run
+
+from eventstore import SessionStore
 
 __all__ = ["db"]
 
@@ -33,6 +38,7 @@ COMMANDS: dict[str, list[str]] = {
     "rebuild": ["rebuild"],
     "check": ["check"],
     "verify": ["verify"],
+    "doctor": ["doctor"],
 }
 LISTINGS = [
     name
@@ -62,6 +68,55 @@ def test_the_text_is_as_shown(name: str, db: Path) -> None:
     done = run(*COMMANDS[name], "--db", db)
     assert (done.exit_code, done.stderr) == (0, "")
     golden(f"{name}.txt", done.stdout_bytes.decode())
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_the_doctor_finds_and_fixes_is_as_shown(form: str, db: Path) -> None:
+    connection = apsw.Connection(str(db))
+    connection.execute("DELETE FROM usage; CREATE TABLE diary (day TEXT)")
+    connection.close()
+    done = run("doctor", "--fix", "--db", db, *(["--json"] if form == "json" else []))
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"doctor-fix.{form}", done.stdout_bytes.decode())
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_salvage_saves_and_loses_is_as_shown(form: str, db: Path) -> None:
+    connection = apsw.Connection(str(db), flags=apsw.SQLITE_OPEN_READONLY)
+    [[page]] = connection.execute("SELECT min(pageno) FROM dbstat WHERE name = 'contents'")
+    connection.close()
+    data = bytearray(db.read_bytes())
+    data[(page - 1) * 4096 : page * 4096] = bytes(4096)
+    db.write_bytes(data)
+    as_json = ["--json"] if form == "json" else []
+    done = run("salvage", db, db.with_name("new.db"), *as_json)
+    assert (done.exit_code, done.stderr) == (3, "")
+    golden(f"salvage.{form}", re.sub("salvage-[0-9a-f]{12}", "salvage-…", done.stdout))
+
+
+def erased(db: Path) -> None:
+    """After a backup, two events of one session and another session wholly."""
+    run("backup", db, db.with_name("backup.db"))
+    with SessionStore.open(db, clock=itertools.count(START + 10**9).__next__) as store:
+        chat = store.session("chat-1")
+        chat.erase_events([one.position for one in chat.history()[:2]], by="desk", reason="r 1")
+        store.session("other").erase()
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_backup_and_restore_say_is_as_shown(form: str, db: Path) -> None:
+    as_json = ["--json"] if form == "json" else []
+    erased(db)
+    done = run("backup", db, db.with_name("second.db"), *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    size = re.compile(r'[0-9,]+( bytes)|("bytes": )[0-9]+')
+    golden(f"backup.{form}", size.sub(r"\g<2>0\1", done.stdout))
+    done = run("erasures", "--db", db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"erasures.{form}", re.sub(r"\b[0-9a-f]{32}\b", "<uid>", done.stdout))
+    done = run("restore", db.with_name("backup.db"), db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"restore.{form}", done.stdout.replace(str(db.parent), "<dir>"))
 
 
 @pytest.fixture

@@ -85,7 +85,8 @@ def test_the_demo_leaves_your_own_store_alone(db: Path, monkeypatch: pytest.Monk
 # -- how it is opened --------------------------------------------------------------------------
 
 
-READING = [["sessions"], ["show", "chat-1"], ["resume", "chat-1"], ["log"], ["check"], ["verify"]]
+READING = [["sessions"], ["show", "chat-1"], ["resume", "chat-1"], ["log"], ["check"], ["verify"],
+           ["doctor"]]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", READING, ids=lambda words: words[0])

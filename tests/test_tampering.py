@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
-from engine_support import budget, populated
+from engine_support import BIG, budget, populated
 
 from eventstore import SessionStore, errors
 from eventstore.log import engine
@@ -384,3 +384,14 @@ def test_a_file_cut_short_is_refused_or_found(original: Path, tmp_path: Path, ke
     path = tmp_path / "s.db"
     path.write_bytes(data[: keep if keep == 0 or keep >= 1 else int(len(data) * keep)])
     assert outcome(path) != "ok"
+
+
+def test_an_erasure_is_no_finding_in_the_process_that_made_it(tmp_path: Path) -> None:
+    """The connection that verifies had searched before the full-text index was written anew."""
+    with SessionStore.open(tmp_path / "s.db") as store:
+        session = store.create("a")
+        session.append("user", "needle " + BIG)
+        session.append("user", "hay")
+        assert store.search("needle").hits
+        session.erase_events([session.history()[0].position])
+        assert store.verify() == []

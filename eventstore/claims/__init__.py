@@ -10,7 +10,7 @@ The table follows from the log alone: `rebuild` makes it anew.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 import apsw
@@ -36,6 +36,7 @@ _TAKE = "INSERT INTO claims (kind, digest, stream, position) VALUES (?, ?, ?, ?)
 _RELEASE = "DELETE FROM claims WHERE kind = ? AND stream = ?"
 _ERASE = "DELETE FROM claims WHERE position IN (SELECT value FROM json_each(?))"
 _CLEAR = "DELETE FROM claims"
+_ROWS = "SELECT kind, digest, stream, position FROM claims"
 _EXISTS = "SELECT count(*) FROM sqlite_schema WHERE name = 'claims'"
 _EVENTS = (
     "SELECT e.position, e.stream, e.type, e.schema, json_extract(e.facts, '$.unique'), c.body "
@@ -120,6 +121,17 @@ def create_table(connection: apsw.Connection) -> None:
 
 def rebuild(connection: apsw.Connection) -> None:
     """Make the table anew from the log."""
+    connection.execute(_CLEAR)
+    connection.executemany(_TAKE, list(_derived(connection)))
+
+
+def differs(connection: apsw.Connection) -> bool:
+    """Whether the table has other rows than the log gives."""
+    return set(rows_of(connection, _ROWS)) != set(_derived(connection))
+
+
+def _derived(connection: apsw.Connection) -> Iterator[tuple[str, bytes, int, int]]:
+    """The rows that follow from the log."""
     fetch = reading.blob_fetcher(connection)
     claimed: dict[int, tuple[bytes, int]] = {}
     for position, stream, name, schema, unique, body in rows_of(connection, _EVENTS):
@@ -128,8 +140,5 @@ def rebuild(connection: apsw.Connection) -> None:
             content = blobs.read_content(name, schema, body.encode(), fetch)
             if isinstance(content, TitleContent):
                 claimed[stream] = (digest_of(content.title), position)
-    connection.execute(_CLEAR)
-    connection.executemany(
-        _TAKE,
-        [(TITLE, digest, stream, position) for stream, (digest, position) in claimed.items()],
-    )
+    for stream, (digest, position) in claimed.items():
+        yield TITLE, digest, stream, position

@@ -14,11 +14,14 @@ from typing import IO, Any
 import click
 
 from eventstore import __version__
+from eventstore.cli.backups import backup, erasures, restore
 from eventstore.cli.demo import demo
+from eventstore.cli.doctor import doctor
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
 from eventstore.cli.show import resume, show
@@ -122,12 +125,17 @@ def main(context: click.Context) -> None:
       0    fine
       1    failed, or nothing found
       2    wrong usage
-      3    the store is not as it should be: verify or check found something, or
-           the file is damaged
+      3    the store is not as it should be: verify, check or doctor found
+           something, salvage lost something, or the file is damaged
       130  interrupted
     """  # noqa: D301
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
+_COMMANDS = (
+    import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, salvage,
+    backup, restore, erasures, demo,
+)  # fmt: skip
+
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -4,7 +4,8 @@
 chain, and compares what must agree: positions and versions without gaps, contents and blobs with
 what refers to them, wiped contents with the events that erased them, session ids with the ids the
 sessions were created with. Rows that cannot be read are reported with their position, never
-skipped in silence. An empty result means that nothing of the log was changed.
+skipped in silence. What a salvaged store says that it lost is reported as lost. An empty result
+means that nothing of the log was changed.
 
 It cannot see that the newest events were cut off, nor that everything was rewritten: that takes a
 checkpoint kept elsewhere.
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
+import apsw
 from msgspec import Struct
 
 from eventstore import codec
@@ -25,6 +28,7 @@ from eventstore.events.catalogue import ContentErased, SessionContent
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
+from eventstore.log.losses import Losses
 from eventstore.log.sqlite import SqliteLog
 
 PAGE = 500
@@ -57,6 +61,7 @@ _LOST_BLOBS = (
     "(SELECT 1 FROM blob_references AS r WHERE r.digest = b.digest) LIMIT 100"
 )
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
+_FULL_TEXT = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%fts5%'"
 _REFERENCE = "SELECT count(*) FROM blob_references WHERE digest = ? AND position = ?"
 
 
@@ -119,11 +124,13 @@ class _Scan:
         self.log = log
         self.chains: dict[int, _Chain] = {}
         self.wiped: set[int] = set()
+        self.losses = Losses()
 
     def streams(self) -> Iterator[Finding]:
         try:
             with self.log.reader() as connection:
                 rows = rows_of(connection, _STREAMS)
+                self.losses.load(connection)
         except EventStoreError as error:
             yield _finding(None, "unreadable", f"the table of streams cannot be read: {error}")
             return
@@ -153,7 +160,9 @@ class _Scan:
             position = upto
             if progress is not None:
                 progress(position, head)
-        for position in sorted(self.wiped):
+        for position in sorted(self.wiped & self.losses.contents):
+            yield _finding(position, "lost", "the content was lost")
+        for position in sorted(self.wiped - self.losses.contents):
             yield _finding(
                 position, "content", "the content was wiped, but no event says that it was erased"
             )
@@ -186,6 +195,8 @@ class _Scan:
 
     def _check(self, row: _Row) -> Iterator[Finding]:
         position, stream, version = row.position, row.stream, row.version
+        for text in self.losses.told_at(position):
+            yield _finding(position, "lost", text)
         chain = self.chains.get(stream)
         if chain is None:
             yield _finding(position, "stream", f"stream {stream} does not exist")
@@ -224,6 +235,10 @@ class _Scan:
             except Exception:  # a damaged column can have any value: whatever fails, differs
                 return None
 
+        if row.position in self.losses.unproven:
+            chain.leaf = row.leaf if isinstance(row.leaf, bytes) else ZEROS
+            chain.alternative = None
+            return
         expected = computed(chain.leaf)
         alternative, chain.alternative = chain.alternative, None
         # When only the leaf before this one was changed, that was reported there.
@@ -276,6 +291,7 @@ class _Scan:
                     yield _finding(position, "blob", "a blob is referred to, but not by the body")
                 for (digest,) in rows_of(connection, _LOST_BLOBS):
                     yield _finding(None, "blob", f"nothing refers to blob {digest}")
+                _refresh_indexes(connection)
                 for (text,) in rows_of(connection, "PRAGMA integrity_check(20)"):
                     if text != "ok":
                         yield _finding(None, "sqlite", text)
@@ -300,6 +316,16 @@ class _Scan:
             filled = sum(1 for number in renamed.union(found) if 0 < number <= found[-1])
             if found != sorted(set(found)) or found[0] < 1 or filled < found[-1]:
                 yield _finding(None, "stream", f"session {session_id!r} has incarnations {found}")
+
+
+def _refresh_indexes(connection: apsw.Connection) -> None:
+    """Have full-text indexes read their structure anew: the check uses what the last query read.
+
+    Another connection may have written since, and a sound index would be found damaged.
+    """
+    for (name,) in rows_of(connection, _FULL_TEXT):
+        with suppress(apsw.Error):  # of a damaged one the check tells more
+            rows_of(connection, f'SELECT rowid FROM "{name}" WHERE "{name}" MATCH \'a\' LIMIT 1')  # noqa: S608
 
 
 def _is_committed(salt: object, body: object, commitment: bytes) -> bool:

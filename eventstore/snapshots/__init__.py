@@ -42,6 +42,7 @@ _LAST_TWO = (
     "SELECT version FROM snapshots WHERE stream = ? AND version < ? ORDER BY version DESC LIMIT 2"
 )
 _DELETE = "DELETE FROM snapshots WHERE stream = ? AND version = ?"
+_ROWS = "SELECT stream, version, reducer, leaf, state FROM snapshots ORDER BY stream, version"
 _DELETE_STALE = (
     "DELETE FROM snapshots WHERE reducer <> ? OR NOT EXISTS (SELECT 1 FROM events AS e "
     "WHERE e.stream = snapshots.stream AND e.version = snapshots.version "
@@ -62,14 +63,18 @@ def nearest(connection: apsw.Connection, stream: int, version: int) -> SessionSt
     row = connection.execute(_SELECT, (stream, version, REDUCER)).fetchone()
     if row is None:
         return SessionState()
-    kept_version, leaf, stored = row
+    return decoded(*row) or SessionState()
+
+
+def decoded(version: int, leaf: bytes, stored: bytes) -> SessionState | None:
+    """The state in a row of the table, None when the row is damaged."""
     if stored[:CHECKSUM_BYTES] != _checksum(leaf, stored[CHECKSUM_BYTES:]):
-        return SessionState()
+        return None
     try:
         state = _decoder.decode(stored[CHECKSUM_BYTES:])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return SessionState()
-    return state if state.version == kept_version else SessionState()
+        return None
+    return state if state.version == version else None
 
 
 def _checksum(leaf: bytes, state: bytes) -> bytes:
@@ -90,6 +95,16 @@ def write(connection: apsw.Connection, stream: int, state: SessionState, leaf: b
     before = older[1] if len(older) == 2 else 0
     if older and state.version - before <= SPACING:
         connection.execute(_DELETE, (stream, older[0]))
+
+
+def rows(connection: apsw.Connection) -> list[tuple[int, int, int, bytes, bytes]]:
+    """Every snapshot: ``(stream, version, reducer, leaf, state as it is stored)``."""
+    return rows_of(connection, _ROWS)
+
+
+def drop(connection: apsw.Connection, stream: int, version: int) -> None:
+    """Delete one snapshot."""
+    connection.execute(_DELETE, (stream, version))
 
 
 def drop_stale(connection: apsw.Connection) -> int:

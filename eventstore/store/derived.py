@@ -15,7 +15,7 @@ from projections import checkpoints
 from projections.activities.projection import Activities
 from projections.base import OF_THE_FILE, Projection, StaleError
 from projections.builtin import BUILTIN
-from projections.catchup import catch_up, catch_up_here, missing_in, usable
+from projections.catchup import catch_up, catch_up_here, missing_in, reset, usable
 from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
 from projections.rebuild import rebuild, shadow_of
@@ -55,7 +55,11 @@ class Registry:
             snapshots.create_table(connection)
             claims.create_table(connection)
             checkpoints.create_table(connection)
-            catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
+            try:
+                catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
+            except ProjectionError:  # rows that the log does not give are in the way
+                reset(connection, self.builtin, BUILTIN_NAME, self.inline.version)
+                catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
             ready = connection.execute(_CACHES).get == 3 and self.is_current(connection)

@@ -1,0 +1,140 @@
+"""What was erased, in a form that outlives the store, and erasing it again in another copy.
+
+An event is named by its session's uid, its version and its leaf. A position alone would not do:
+after a restore the same positions are given out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+from msgspec import Struct
+
+from eventstore.errors import InvalidValueError
+from eventstore.events.catalogue import ContentErased
+from eventstore.log import engine, reading
+from eventstore.log.sqlite import SqliteLog
+from eventstore.store.session_store import SessionStore
+
+_ERASING = "SELECT position FROM events WHERE type = 'content.erased' ORDER BY position"
+_STREAM = "SELECT id FROM streams WHERE uid = ?"
+_UID = "SELECT uid FROM streams WHERE id = ?"
+_LEAF = "SELECT position, leaf FROM events WHERE stream = ? AND version = ?"
+_BODY = "SELECT body IS NOT NULL FROM contents WHERE position = ?"
+_NAME = "SELECT session_id FROM streams WHERE id = ?"
+
+#: What a file with exported erasures begins with.
+FORMAT = "agent-eventstore/erasures/v1"
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """One erasure: of which session, of which events, and what its own event says of it.
+
+    `events` are ``(version, leaf in hex)``. With the scope ``session`` its id was erased too.
+    """
+
+    uid: str
+    scope: str
+    by: str | None
+    reason: str | None
+    events: tuple[tuple[int, str], ...]
+
+
+class _Exported(Struct):
+    format: str
+    erasures: list[Erasure]
+
+
+def erasures(store: str | Path) -> list[Erasure]:
+    """Every erasure that is on the record of a store, oldest first."""
+    log = SqliteLog(store, readonly=True, create=False)
+    try:
+        with log.snapshot() as connection:
+            return erasures_in(connection)
+    finally:
+        log.close()
+
+
+def erasures_in(connection: apsw.Connection) -> list[Erasure]:
+    """The same, through a connection to a store."""
+    positions = [row[0] for row in engine.rows_of(connection, _ERASING)]
+    found = []
+    for recorded in reading.by_positions(connection, positions, content=False):
+        event = recorded.event
+        assert isinstance(event, ContentErased)
+        numbers = [one for first, size in event.positions for one in range(first, first + size)]
+        named = reading.by_positions(connection, numbers, content=False)
+        uid = connection.execute(_UID, (recorded.stream,)).get
+        assert isinstance(uid, bytes)
+        found.append(
+            Erasure(
+                uid=uid.hex(),
+                scope=event.scope,
+                by=event.by,
+                reason=event.reason,
+                events=tuple((one.version, one.leaf.hex()) for one in named),
+            )
+        )
+    return found
+
+
+def exported(found: Iterable[Erasure]) -> dict[str, Any]:
+    """Erasures as JSON, to be kept where the store is not."""
+    return {"format": FORMAT, "erasures": [msgspec.to_builtins(one) for one in found]}
+
+
+def read_from(source: str | Path) -> list[Erasure]:
+    """The erasures of a store, or of a file that `exported` was written to.
+
+    Raises `InvalidValueError` for a file that is neither, and what opening a store raises.
+    """
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix == ".json":
+        try:
+            found = msgspec.json.decode(path.read_bytes(), type=_Exported)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidValueError(f"{path} holds no exported erasures: {error}") from error
+        if found.format != FORMAT:
+            raise InvalidValueError(f"{path} has the format {found.format!r}, not {FORMAT!r}")
+        return found.erasures
+    return erasures(path)
+
+
+def apply(store: SessionStore, found: Iterable[Erasure]) -> list[int]:
+    """Erase in this store what these erasures erased; the positions whose content is gone now.
+
+    Sessions and events that the store does not have, or has of another history, are passed over.
+    """
+    erased: list[int] = []
+    for erasure in found:
+        with store.log.snapshot() as connection:
+            stream = connection.execute(_STREAM, (bytes.fromhex(erasure.uid),)).get
+            if not isinstance(stream, int):
+                continue
+            same, present = _in_store(connection, stream, erasure)
+            named = not str(connection.execute(_NAME, (stream,)).get).startswith("erased:")
+        session = store.session_of(stream)
+        if erasure.scope == "session" and named and (same or not erasure.events):
+            done = session.erase(by=erasure.by, reason=erasure.reason)
+        elif present:
+            done = session.erase_events(present, by=erasure.by, reason=erasure.reason)
+        else:
+            continue
+        erased += done.positions
+    return sorted(set(erased))
+
+
+def _in_store(connection: apsw.Connection, stream: int, erasure: Erasure) -> tuple[bool, list[int]]:
+    """Whether any of the events is here, and the positions of those whose content is."""
+    same, present = False, []
+    for version, leaf in erasure.events:
+        row = connection.execute(_LEAF, (stream, version)).fetchone()
+        if row is not None and row[1] == bytes.fromhex(leaf):
+            same = True
+            if connection.execute(_BODY, (row[0],)).get:
+                present.append(row[0])
+    return same, present

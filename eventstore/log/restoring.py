@@ -1,0 +1,45 @@
+"""Writing rows of another file's log into an empty one, as they were: leaves do not change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from eventstore.log import blobs
+
+_STREAM = "INSERT INTO streams (id, session_id, incarnation, uid) VALUES (?, ?, ?, ?)"
+_EVENT = (
+    "INSERT INTO events (position, stream, version, type, schema, recorded_at, actor, facts, "
+    "idempotency_key, commitment, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, ?)"
+_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?)"
+_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
+
+
+def write_streams(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Rows of `streams`, in the order of the columns."""
+    connection.executemany(_STREAM, rows)
+
+
+def write_events(connection: apsw.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Rows of `events`, in the order of the columns."""
+    connection.executemany(_EVENT, rows)
+
+
+def write_content(
+    connection: apsw.Connection, position: int, salt: bytes | None, body: str | None
+) -> list[bytes]:
+    """A row of `contents` and its references; the digests of the blobs that it needs."""
+    connection.execute(_CONTENT, (position, salt, body))
+    digests = [] if body is None else blobs.digests_in(body.encode())
+    for digest in dict.fromkeys(digests):
+        connection.execute(_REFERENCE, (digest, position))
+    return digests
+
+
+def write_blob(connection: apsw.Connection, digest: bytes, body: bytes) -> None:
+    """A row of `blobs`."""
+    connection.execute(_BLOB, (digest, body))
