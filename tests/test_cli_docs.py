@@ -31,7 +31,7 @@ the JSON that `--json` and `--jsonl` write is fixed in [JSON of the command line
 | code | meaning |
 |---|---|
 | 0 | fine |
-| 1 | it failed, or nothing was found |
+| 1 | it failed, wholly or for a file of a folder that `import` was given, or nothing was found |
 | 2 | wrong usage |
 | 3 | the store is not as it should be: `verify` or `check` found something, \
 or the file is damaged |

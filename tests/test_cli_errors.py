@@ -124,6 +124,22 @@ def test_a_file_of_no_known_format_is_named(db: Path) -> None:
     assert done.stderr.startswith(f"eventstore: error: {unknown} is in none of the known formats")
 
 
+def test_a_folder_with_a_file_that_cannot_be_imported_fails_and_imports_the_rest(db: Path) -> None:
+    folder = db.with_name("mixed")
+    folder.mkdir()
+    (folder / "a.jsonl").write_text("just some notes\n")
+    (folder / "b.jsonl").write_text(
+        '{"type":"summary","summary":"kept","leafUuid":"u","sessionId":"mixed"}\n{damaged\n'
+    )
+    done = run("import", folder, "--json", "--db", db)
+    assert done.exit_code == 1
+    assert [report["appended"] for report in json.loads(done.stdout)] == [0, 2]
+    assert "1 file could not be imported" in done.stderr
+    assert run("show", "mixed", "--source", "--db", db).stdout.endswith("{damaged\n")
+    (folder / "a.jsonl").unlink()
+    assert run("import", folder, "--db", db).exit_code == 0
+
+
 def test_the_demo_never_touches_a_file_that_exists(db: Path) -> None:
     before = db.read_bytes()
     done = run("demo", "--db", db)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from import_samples import import_one, write
@@ -64,3 +65,27 @@ def test_anything_is_kept(tmp_path: Path, values: list[Any]) -> None:
         head = store.head
         assert import_one(store, path, format="claude-code").appended == 0
         assert store.head == head
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("key", [*KEYS[1:], "message.id", "message.model", "message.usage",
+                                 "message.content", "message.stop_reason"])  # fmt: skip
+def test_a_field_of_any_type_is_kept(tmp_path: Path, kind: str, key: str) -> None:
+    """Found by chance: a summary whose `leafUuid` was a list could not be looked up."""
+    values: list[Any] = [{"type": "user", "sessionId": "s", "uuid": "u",
+                          "message": {"role": "user", "content": "x"}}]  # fmt: skip
+    for odd in ([], {}, [[]], {"a": []}, True, -1, 1.5, "", None):
+        record: dict[str, Any] = {"type": kind, "sessionId": "s", "summary": "t", "aiTitle": "t",
+                                  "message": {"role": "user", "content": "x"}}  # fmt: skip
+        outer, _, inner = key.partition(".")
+        if inner:
+            record[outer][inner] = odd
+        else:
+            record[outer] = odd
+        values.append(record)
+    lines = [json.dumps(value, separators=(",", ":")).encode() for value in values]
+    path = write(tmp_path / "s.jsonl", *lines)
+    with SessionStore.open(":memory:") as store:
+        report = import_one(store, path, format="claude-code")
+        back = [one.data for name in report.sessions for one in records_of(store.session(name))]
+        assert sorted(line for line in back if line is not None) == sorted(lines)

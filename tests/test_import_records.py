@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventstore import codec
 from eventstore.errors import EventFormatError
-from eventstore.events.catalogue import MessageContent, ToolCall
+from eventstore.events.catalogue import Content, MessageContent, ToolCall
 from eventstore.importers import records
 
 KEYS = st.sampled_from(["$ref", "$literal", "$blob", "a", "b/c", "d~e", "", "style", "raw"])
@@ -133,3 +133,29 @@ def test_equal_numbers_of_other_writing_are_not_confused() -> None:
 def test_a_skeleton_that_does_not_fit_is_an_error(record: Any) -> None:
     with pytest.raises(EventFormatError, match="cannot be given back"):
         records.restore(record, MessageContent(text="t"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"a":{"$ref":"/text"}}',
+        b'{"a":{"\\u0024ref":"/text"}}',
+        b'{"a":[{"$literal":{"b":1}}]}',
+        b'{"a":{"b":"plain"}}',
+    ],
+)
+def test_a_record_beside_an_empty_content_comes_back(line: bytes) -> None:
+    value = codec.decode(line)
+    stored = records.skeleton(value, line, Content(), records.style_of(value, line))
+    assert records.restore(stored, Content()) == line
+
+
+@given(text=st.text(min_size=24, max_size=100), cut=st.integers(0, 80), prefix=st.text())
+def test_a_text_of_any_length_beside_another_comes_back(text: str, cut: int, prefix: str) -> None:
+    content = MessageContent(text=text)
+    value = {"same": text, "part": text[:cut], "list": [prefix + text, text], "last": {"t": text}}
+    line = codec.encode(value)
+    stored = records.skeleton(value, line, content, "compact")
+    assert stored["value"]["same"] == {"$ref": "/text"}
+    assert records.restore(stored, content) == line
+    assert codec.encode(value) == line  # the record itself is left as it was

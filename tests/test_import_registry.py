@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 from import_samples import SAMPLES, import_one, user, write
 
 from eventstore import SessionStore
-from eventstore.errors import UnknownFormatError
-from eventstore.importers import import_paths
+from eventstore.errors import NotJSONError, UnknownFormatError
+from eventstore.importers import import_paths, lines
 from eventstore.importers.registry import files_in, formats, importer, recognise
 
 
@@ -109,3 +110,28 @@ def test_progress_is_told_file_and_bytes(store: SessionStore) -> None:
     import_one(store, path, progress=lambda file, read: told.append((file, read)))
     assert told
     assert all(file == path and read > 0 for file, read in told)
+
+
+def test_a_file_of_a_folder_that_cannot_be_imported_failed(
+    store: SessionStore, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.jsonl", b"nothing known")
+    write(tmp_path / "b.jsonl", user("u", "hello"), b"{damaged")
+    assert [report.failed for report in import_paths(store, [tmp_path])] == [True, False]
+
+
+def test_every_importer_names_its_files() -> None:
+    assert all(importer(name).patterns for name in formats())
+
+
+def test_a_row_is_a_record_in_a_known_style() -> None:
+    row = {"id": 1, "text": "ein Gruß", "score": 0.5, "none": None, "parts": [{"a": "\ud800"}]}
+    line = lines.record(7, row)
+    assert (line.number, line.value, line.reason) == (7, row, None)
+    assert line.style == "compact"
+    assert json.loads(line.data) == row
+
+
+def test_a_row_that_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(NotJSONError, match=r"record\.blob"):
+        lines.record(1, {"blob": b"bytes"})

@@ -56,6 +56,8 @@ def import_(settings: Settings, paths: Sequence[Path], name: str | None) -> None
     PATH is a file, a folder, whose *.jsonl files are meant, or - for stdin. A record is imported
     once, however often its file is: of a file that grew only what is new (NEW) is stored. Damaged
     records are kept as they are and told as problems. The store is created if there is none.
+
+    Exit code 1 when a file of a folder could not be imported; the others are.
     """  # noqa: D301
     if settings.format is Format.JSONL:
         reports = _write_lines(settings, paths, name)
@@ -71,6 +73,15 @@ def import_(settings: Settings, paths: Sequence[Path], name: str | None) -> None
                 click.echo("\n".join(report_table(reports, terminal_width())))
     _tell_problems(reports)
     _tell_total(reports)
+    _end(reports)
+
+
+def _end(reports: Sequence[FileReport]) -> None:
+    """Leave with exit code 1 when there was nothing to import or a file could not be."""
+    failed = sum(report.failed for report in reports)
+    if failed:
+        say(f"{plural(failed, 'file')} could not be imported")
+        raise click.exceptions.Exit(1)
     if not any(report.records for report in reports):
         nothing("no records found")
 

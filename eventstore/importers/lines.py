@@ -98,6 +98,16 @@ def parse(number: int, data: bytes) -> Line:
     return Line(number, data, value, style)
 
 
+def record(number: int, value: dict[str, Any]) -> Line:
+    """The record of a source that has no lines, such as a row of a database, as a line.
+
+    `number` is its place in the order it was read. Raises `NotJSONError` for a value that JSON
+    cannot hold, such as bytes.
+    """
+    codec.require_json(value, "record", codec.DEPTH_MAX - DEPTH_MAX)
+    return parse(number, codec.encode(value))
+
+
 def _why_not(data: bytes) -> str:
     if b"\0" in data:
         return f"{data.count(0)} NUL bytes"

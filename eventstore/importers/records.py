@@ -20,7 +20,11 @@ from typing import Any
 
 from eventstore import codec
 from eventstore.errors import EventFormatError, NotJSONError
+from eventstore.events.catalogue import Content
 from eventstore.importers import references
+
+#: A content that holds nothing to refer to.
+_EMPTY = Content()
 
 
 def _dumps(**options: Any) -> Callable[[Any], bytes]:
@@ -68,6 +72,9 @@ def skeleton(value: Any, line: bytes, content: Any, style: str | None) -> dict[s
     """
     if style is None:
         return raw(line)
+    if content == _EMPTY and b"$" not in line:
+        # Nothing to refer to, and nothing like a marker: every style writes its $ plainly.
+        return {"style": style, "value": value}
     return {"style": style, "value": references.shorten(value, content)}
 
 

@@ -14,6 +14,7 @@ two fifths of a transcript's bytes.
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 from msgspec import Struct
@@ -44,6 +45,9 @@ class _Places:
                 value = getattr(content, field)
                 if value is not None:
                     self._add(value, "/" + field)
+        # A shorter text is neither a copy of a known one nor derived from one.
+        lengths = map(len, self.texts)
+        self.text_min = min(DERIVED_MIN, *lengths) if self.texts else sys.maxsize
 
     def _add(self, value: Any, place: str) -> None:
         kind = type(value)
@@ -65,30 +69,39 @@ class _Places:
                 self._add(getattr(value, field), f"{place}/{field}")
 
     def short(self, value: Any) -> Any:
-        """A copy of `value` with markers, as `codec.mark` makes it but in fewer calls."""
+        """`value` with markers, as `codec.mark` makes it but in fewer calls.
+
+        What has no marker in it is not copied.
+        """
         kind = type(value)
         if kind is str:
-            return value if len(value) < TEXT_MIN else self._text(value)
+            return value if len(value) < self.text_min else self._text(value)
         if kind is not dict and kind is not list:
             return value
         place = self.nodes.get(id(value))
         if place is not None:
             return {NAME: place}
-        if kind is list:
-            return [self.short(item) for item in value]
-        copy = {}
-        for key, item in value.items():
-            kind = type(item)
-            if kind is str:
-                copy[key] = item if len(item) < TEXT_MIN else self._text(item)
+        copy, text_min = value, self.text_min
+        for key, item in value.items() if kind is dict else enumerate(value):
+            inner = type(item)
+            if inner is str:
+                if len(item) < text_min:
+                    continue
+                made = self._text(item)
+            elif inner is dict or inner is list:
+                made = self.short(item)
             else:
-                copy[key] = self.short(item) if kind is dict or kind is list else item
-        if len(copy) == 1 and (NAME in copy or codec.LITERAL in copy):
+                continue
+            if made is not item:
+                if copy is value:
+                    copy = value.copy()
+                copy[key] = made
+        if len(copy) == 1 and kind is dict and (NAME in copy or codec.LITERAL in copy):
             return {codec.LITERAL: copy}
         return copy
 
     def _text(self, text: str) -> Any:
-        """The marker that may stand for a text of at least `TEXT_MIN`, or the text."""
+        """The marker that may stand for a text of at least `text_min`, or the text."""
         place = self.texts.get(text)
         if place is not None:
             return {NAME: place}
@@ -117,7 +130,7 @@ def _unnumber(text: str) -> str:
 
 
 def shorten(value: Any, content: Any) -> Any:
-    """A copy of `value` with markers for what stands in `content`, a Struct.
+    """`value` with markers for what stands in `content`, a Struct; it is not changed.
 
     Objects and lists are recognised when they are the very same objects, texts when equal.
     """

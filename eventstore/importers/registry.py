@@ -34,6 +34,10 @@ class Importer(Protocol):
     def name(self) -> str:
         """The format's name."""
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What files of the format are called in a folder, e.g. ``*.jsonl``."""
+
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether the file, of which `head` is the beginning, has this format, by its content."""
 
@@ -89,12 +93,12 @@ def import_paths(
     format: str | None = None,  # noqa: A002
     progress: Callable[[Path, int], None] | None = None,
 ) -> Iterator[FileReport]:
-    """Import files and, recursively, the ``*.jsonl`` files of folders; one report for each.
+    """Import files and, recursively, what is in folders (`files_in`); one report for each.
 
     ``-`` is standard input. `format` is recognised by content unless given; `progress` is told
     file and bytes read. Raises `UnknownFormatError` for a file given by name that cannot be read
     or recognised and `ImportFailedError` for one that cannot be imported; of files found in a
-    folder that is said in the report instead, and the import goes on.
+    folder that is said in the report instead, which `failed`, and the import goes on.
     """
     chosen = None if format is None else importer(format)
     for given in paths:
@@ -109,12 +113,17 @@ def import_paths(
             try:
                 yield _import(store, found, chosen, progress)
             except ImportFailedError as error:
-                yield FileReport(path=str(found), problems=[Problem(None, str(error))])
+                problem = Problem(None, str(error))
+                yield FileReport(path=str(found), problems=[problem], failed=True)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The ``*.jsonl`` files below a folder, those of main sessions before those of sub-agents."""
-    found = (path for path in folder.rglob("*.jsonl") if path.is_file())
+    """The files below a folder that are called as those of a known format are.
+
+    Those of main sessions come before those of sub-agents.
+    """
+    patterns = {pattern for name in _PLUGINS for pattern in importer(name).patterns}
+    found = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
     return sorted(found, key=lambda path: (path.name.startswith("agent-"), str(path)))
 
 

@@ -6,7 +6,10 @@ from msgspec import Struct, field
 
 
 class Problem(Struct, frozen=True):
-    """Something wrong with a file, at a line of it (None: the file as a whole)."""
+    """Something wrong with a file, at a line of it (None: the file as a whole).
+
+    In a file that has no lines, `line` is the number of the record in the order it was read.
+    """
 
     line: int | None
     reason: str
@@ -19,6 +22,7 @@ class FileReport(Struct, kw_only=True):
     the first; `appended` counts the records that were not stored before. `sessions` are the ids
     of the conversations in the file, `forked` the ids of the forks that were made because the
     file contradicts what is stored. `format` is None for an empty file.
+    `failed` says that the file, or the rest of it after what was appended, was not imported.
     """
 
     path: str
@@ -30,3 +34,4 @@ class FileReport(Struct, kw_only=True):
     problems: list[Problem] = field(default_factory=list)
     appended: int = 0
     forked: list[str] = field(default_factory=list)
+    failed: bool = False

@@ -24,6 +24,9 @@ BLOB = "$blob"
 _NAMES = frozenset({BLOB})
 _MARKS = (b'"$blob"', b'"$literal"')
 
+#: A body without this has no marker in it: the quickest test there is.
+MARK = "$"
+
 
 def _has_marks(body: bytes) -> bool:
     # Looking for one byte first is quick, and most texts hold no dollar sign.

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import apsw
 
 from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.events import stored
+from eventstore.events.catalogue import Event
 from eventstore.log import blobs
+from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head, Recorded, StreamHead
 
-#: The columns of an event `e`, as `row_to_recorded` wants them before the body.
-COLUMNS = (
+_COLUMNS = (
     "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
     "e.idempotency_key, e.commitment, e.leaf"
 )
-_EVENTS = f"SELECT {COLUMNS}, NULL FROM events AS e"  # noqa: S608
+_EVENTS = f"SELECT {_COLUMNS}, NULL FROM events AS e"  # noqa: S608
 _EVENTS_WITH_CONTENT = (
-    f"SELECT {COLUMNS}, c.body FROM events AS e "  # noqa: S608
+    f"SELECT {_COLUMNS}, c.body FROM events AS e "  # noqa: S608
     "LEFT JOIN contents AS c ON c.position = e.position"
 )
 _OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"
@@ -44,31 +46,26 @@ _MAX = (1 << 63) - 1
 PAGE = 500
 
 
-def row_to_recorded(row: Sequence[Any], fetch: Callable[[bytes], bytes | None]) -> Recorded:
-    """The event in a row of `COLUMNS` and body."""
-    (
-        position,
-        stream,
-        version,
-        name,
-        schema,
-        recorded_at,
-        actor,
-        facts,
-        key,
-        commitment,
-        leaf,
-        body,
-    ) = row
+Fetch: TypeAlias = Callable[[bytes], bytes | None]
+
+
+def event_of(
+    position: int, name: str, schema: int, facts: str, body: str | None, fetch: Fetch
+) -> Event:
+    """The event in these columns; `fetch` gives the blob of a digest.
+
+    Raises `CorruptStoreError` naming the position when it cannot be read.
+    """
     try:
-        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
-        event = stored.read(name, schema, facts.encode(), content)
+        if body is None or blobs.MARK not in body:
+            return stored.read_text(name, schema, facts, body)
+        content = blobs.read_content(name, schema, body.encode(), fetch)
+        return stored.read(name, schema, facts.encode(), content)
     except (EventFormatError, CorruptStoreError) as error:
         raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
-    return Recorded(position, stream, version, recorded_at, actor, event, key, commitment, leaf)
 
 
-def blob_fetcher(connection: apsw.Connection) -> Callable[[bytes], bytes | None]:
+def blob_fetcher(connection: apsw.Connection) -> Fetch:
     """A function that reads a blob through this connection."""
 
     def fetch(digest: bytes) -> bytes | None:
@@ -83,7 +80,7 @@ def page_of_stream(
 ) -> list[Recorded]:
     """At most `size` events of a stream, versions after … upto."""
     sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_STREAM
-    return _fetch(connection, sql, (stream, after, _MAX if upto is None else upto, size))
+    return _fetch(connection, sql, (stream, after, _MAX if upto is None else upto, size), content)
 
 
 def page_of_log(
@@ -91,14 +88,14 @@ def page_of_log(
 ) -> list[Recorded]:
     """At most `size` events of the log, positions after … upto."""
     sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_LOG
-    return _fetch(connection, sql, (after, _MAX if upto is None else upto, size))
+    return _fetch(connection, sql, (after, _MAX if upto is None else upto, size), content)
 
 
 def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> list[Recorded]:
     """The events of a stream that were appended under these idempotency keys."""
     marks = ",".join("?" * len(keys))
     sql = f"{_EVENTS_WITH_CONTENT} WHERE e.stream = ? AND e.idempotency_key IN ({marks})"
-    return _fetch(connection, sql, (stream, *keys))
+    return _fetch(connection, sql, (stream, *keys), True)
 
 
 def by_positions(
@@ -110,13 +107,39 @@ def by_positions(
         page = tuple(positions[start : start + PAGE])
         marks = ",".join("?" * len(page))
         yield from _fetch(
-            connection, f"{sql} WHERE e.position IN ({marks}) ORDER BY e.position", page
+            connection, f"{sql} WHERE e.position IN ({marks}) ORDER BY e.position", page, content
         )
 
 
-def _fetch(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Recorded]:
+def _fetch(
+    connection: apsw.Connection, sql: str, values: tuple[Any, ...], content: bool
+) -> list[Recorded]:
+    rows = rows_of(connection, sql, values)
+    if not content:
+        with suppress(KeyError, *stored.UNREAD):
+            return _of_present_types(rows)
     fetch = blob_fetcher(connection)
-    return [row_to_recorded(row, fetch) for row in connection.execute(sql, values).fetchall()]
+    make = Recorded._make
+    return [
+        make((position, stream, version, at, actor,
+              event_of(position, name, schema, facts, body, fetch), key, commitment, leaf))
+        for position, stream, version, name, schema, at, actor, facts, key, commitment, leaf, body
+        in rows
+    ]  # fmt: skip
+
+
+def _of_present_types(rows: Sequence[Any]) -> list[Recorded]:
+    """The quick way for what this version wrote: events without content, no two ways to read one.
+
+    Raises KeyError or one of `stored.UNREAD` when a row is not such an event.
+    """
+    make, read = Recorded._make, stored.FACTS
+    return [
+        make((position, stream, version, at, actor, read[name, schema](facts), key, commitment,
+              leaf))
+        for position, stream, version, name, schema, at, actor, facts, key, commitment, leaf, _
+        in rows
+    ]  # fmt: skip
 
 
 def pages(

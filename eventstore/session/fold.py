@@ -7,7 +7,9 @@ such events; a known type in a schema this version cannot read raises `SchemaToo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
+from itertools import groupby
 from typing import Any
 
 from msgspec.structs import replace
@@ -37,10 +39,34 @@ def fold(state: SessionState, recorded: Recorded) -> SessionState:
 
 
 def fold_all(state: SessionState, events: Iterable[Recorded]) -> SessionState:
-    """The state after all these events."""
-    for recorded in events:
-        state = fold(state, recorded)
+    """The state after all these events; messages that follow each other are added together."""
+    for messages, together in groupby(events, _is_message):
+        stretch = list(together)
+        state = _fold_messages(state, stretch) if messages else reduce(fold, stretch, state)
     return state
+
+
+def _is_message(recorded: Recorded) -> bool:
+    return type(recorded.event) is ev.MessageAppended
+
+
+def _fold_messages(state: SessionState, events: Sequence[Recorded]) -> SessionState:
+    """What `fold` gives when it is called for each of these `MessageAppended` in turn."""
+    messages: list[ev.MessageAppended] = [recorded.event for recorded in events]  # type: ignore[misc]
+    times = [recorded.event.occurred_at or recorded.recorded_at for recorded in events]
+    changes: Changes = {
+        "next_seq": messages[-1].seq + 1,
+        "active": runs.extended(state.active, [e.seq for e in messages]),
+        "messages": state.messages + len(messages),
+        "updated_at": max(state.updated_at, *times),
+        "version": events[-1].version,
+    }
+    with_calls = [e for e in messages if e.call_ids or e.call_id is not None]
+    if with_calls:
+        changes["open_calls"] = reduce(_open_calls, with_calls, state.open_calls)
+    if state.version == 0:
+        changes["created_at"] = times[0]
+    return replace(state, **changes)
 
 
 def _created(_: SessionState, e: ev.SessionCreated, __: int) -> Changes:
@@ -83,10 +109,14 @@ def _message(state: SessionState, e: ev.MessageAppended, _: int) -> Changes:
         "messages": state.messages + 1,
     }
     if e.call_ids or e.call_id is not None:
-        # Some providers use an id again: it is open once, for the newest call.
-        calls = dict.fromkeys((*state.open_calls, *e.call_ids))
-        changes["open_calls"] = tuple(call for call in calls if call != e.call_id)
+        changes["open_calls"] = _open_calls(state.open_calls, e)
     return changes
+
+
+def _open_calls(before: tuple[str, ...], e: ev.MessageAppended) -> tuple[str, ...]:
+    # Some providers use an id again: it is open once, for the newest call.
+    calls = dict.fromkeys((*before, *e.call_ids))
+    return tuple(call for call in calls if call != e.call_id)
 
 
 def _compacted(state: SessionState, e: ev.ContextCompacted, _: int) -> Changes:

@@ -24,6 +24,16 @@ def appended(runs: Runs, number: int) -> Runs:
     return (*runs, (number, 1))
 
 
+def extended(runs: Runs, numbers: Iterable[int]) -> Runs:
+    """What `appended` gives when it is called for each of these numbers in turn."""
+    added = from_numbers(numbers)
+    if runs and added:
+        first, length = runs[-1]
+        if first + length == added[0][0]:
+            return (*runs[:-1], (first, length + added[0][1]), *added[1:])
+    return (*runs, *added)
+
+
 def from_numbers(numbers: Iterable[int]) -> Runs:
     """The runs of a sequence of numbers, in its order."""
     runs: list[Run] = []

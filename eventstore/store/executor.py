@@ -23,7 +23,7 @@ from eventstore.log.transaction import SqliteTransaction, same_event
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.decisions import check_session_id, decide
-from eventstore.session.fold import fold, fold_all
+from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState, Status
 
 
@@ -77,11 +77,12 @@ def append(
     if recorded and recorded[0].version <= head.version:
         return recorded  # a retry: these are the original events
     last_snapshot = transaction.recall(("snapshot", head.id)) or 0
-    for one in recorded:
-        state = fold(state, one)
+    for start in range(0, len(recorded), snapshots.SPACING):
+        stretch = recorded[start : start + snapshots.SPACING]
+        state = fold_all(state, stretch)
         if snapshots.due(state, last_snapshot):
             last_snapshot = state.version
-            _keep_snapshot(transaction, head.id, state, one.leaf)
+            _keep_snapshot(transaction, head.id, state, stretch[-1].leaf)
     transaction.remember(("state", head.id), state)
     return recorded
 

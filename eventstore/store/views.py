@@ -51,7 +51,7 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     last_message_at: int | None
 
 
-class MessageView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MessageView(Struct, frozen=True, omit_defaults=True):
     """A message with its text.
 
     `state` is active, compacted, consolidated, retracted or cleared; `stands_for` are the runs of
@@ -117,33 +117,23 @@ class CompactionView(Struct, frozen=True, kw_only=True):
 
 def message_view(row: MessageRow, state: str | None = None) -> MessageView:
     """The view of a row of `messages`; `state` overrides the row's, for a read of the past."""
-    recorded = row.recorded
-    event = recorded.event
-    assert isinstance(event, MessageAppended | ContextCompacted)
-    content: MessageContent = event.content if event.content is not None else _NOTHING
-    appended = event if isinstance(event, MessageAppended) else None
+    event = row.event
+    content = event.content or _NOTHING
+    call_id = finish_reason = response_id = model = None
+    failed = False
+    stands_for: tuple[Run, ...] = ()
+    if type(event) is MessageAppended:
+        call_id, failed = event.call_id, event.failed
+        finish_reason, response_id, model = event.finish_reason, event.response_id, event.model
+    else:
+        assert type(event) is ContextCompacted
+        stands_for = event.runs
+    # By place: resuming makes hundreds of these, and names cost four times as much.
     return MessageView(
-        seq=row.seq,
-        role=event.role,
-        position=recorded.position,
-        state=row.state if state is None else state,
-        text=content.text,
-        parts=content.parts,
-        name=content.name,
-        tool_calls=content.tool_calls,
-        call_id=appended.call_id if appended else None,
-        tool_name=content.tool_name,
-        failed=appended.failed if appended else False,
-        reasoning=content.reasoning,
-        reasoning_items=content.reasoning_items,
-        metadata=content.metadata,
-        round=event.round,
-        tokens=event.tokens,
-        finish_reason=appended.finish_reason if appended else None,
-        response_id=appended.response_id if appended else None,
-        model=appended.model if appended else None,
-        at=event.occurred_at or recorded.recorded_at,
-        stands_for=event.runs if isinstance(event, ContextCompacted) else (),
-        inherited=row.inherited,
-        erased=event.content is None and recorded.commitment is not None,
-    )
+        row.seq, event.role, row.position, state or row.state,
+        content.text, content.parts, content.name, content.tool_calls, call_id, content.tool_name,
+        failed, content.reasoning, content.reasoning_items, content.metadata,
+        event.round, event.tokens, finish_reason, response_id, model,
+        event.occurred_at or row.recorded_at, stands_for, row.inherited,
+        row.committed and event.content is None,
+    )  # fmt: skip

@@ -17,6 +17,8 @@ _REPLACE = (
 )
 _DELETE = "DELETE FROM {lineage} WHERE stream = ? AND relation = 'spawned'"
 
+_READ = frozenset({SessionCreated, SessionForked, SessionReparented})
+
 
 class Lineage(Projection):
     """The `lineage` table."""
@@ -35,6 +37,8 @@ class Lineage(Projection):
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Keep the present parent and the origin of each session."""
         for recorded in events:
+            if type(recorded.event) not in _READ:
+                continue
             match recorded.event:
                 case SessionCreated(parent=int() as parent):
                     self._put(connection, recorded.stream, "spawned", parent, None)

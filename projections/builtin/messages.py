@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import chain, islice
 from typing import Any
 
 import apsw
@@ -14,8 +15,9 @@ from projections.base import Projection
 
 _INSERT = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
-    "tokens) VALUES (?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
+    "tokens) VALUES "
 )
+_ROW = "(?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
 _INSERT_NOTE = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
     "tokens) SELECT ?1, ?2, ?3, place, ?4, 'active', 'note', 0, ?5, ?6 FROM {messages} "
@@ -42,6 +44,10 @@ _CLEAR = (
 )
 
 
+#: Rows of one statement where there are so many: a statement costs more than a row.
+_TOGETHER = 50
+
+
 class Messages(Projection):
     """The `messages` table."""
 
@@ -52,7 +58,8 @@ class Messages(Projection):
 
     def prepare(self) -> None:
         """Fill in the table names."""
-        self._insert = self.sql(_INSERT)
+        self._insert = self.sql(_INSERT + _ROW)
+        self._insert_together = self.sql(_INSERT + ", ".join([_ROW] * _TOGETHER))
         self._note = self.sql(_INSERT_NOTE)
         self._inherit = self.sql(_INHERIT)
         self._fold = self.sql(_FOLD)
@@ -73,9 +80,22 @@ class Messages(Projection):
                 )  # fmt: skip
             elif kind in _OTHERS:
                 if rows:
-                    connection.executemany(self._insert, rows)
+                    self._insert_rows(connection, rows)
                     rows = []
                 self._apply_other(connection, recorded)
+        if rows:
+            self._insert_rows(connection, rows)
+
+    def _insert_rows(self, connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
+        whole = len(rows) - len(rows) % _TOGETHER
+        if whole:
+            values = chain.from_iterable(rows[:whole])
+            size = _TOGETHER * len(rows[0])
+            connection.executemany(
+                self._insert_together,
+                (tuple(islice(values, size)) for _ in range(whole // _TOGETHER)),
+            )
+            rows = rows[whole:]
         if rows:
             connection.executemany(self._insert, rows)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeAlias
 
 import apsw
 from msgspec import Struct
@@ -57,12 +58,17 @@ _REPLACE = (
 )
 #: What messages alone change: no row is fetched for them, none written anew.
 _ADVANCE = (
-    "UPDATE {sessions} SET version = ?, messages = messages + ?, "
-    "active_messages = active_messages + ?, tool_calls = tool_calls + ?, "
-    "updated_at = max(updated_at, ?), last_message_at = ?, "
-    "preview_position = coalesce(preview_position, ?) WHERE stream = ?"
+    "UPDATE {sessions} SET version = ?1, messages = messages + ?2, "
+    "active_messages = active_messages + ?2, tool_calls = tool_calls + ?3, "
+    "updated_at = max(updated_at, ?4), last_message_at = ?5, "
+    "preview_position = coalesce(preview_position, ?6) WHERE stream = ?7"
 )
 _PLACE = "SELECT stream, version FROM events WHERE position = ?"
+
+
+#: Of a stretch of messages: last version, number, tool calls, latest time, last time, and the
+#: first position of a user's.
+_Sum: TypeAlias = tuple[int, int, int, int, int, int | None]
 
 
 class Sessions(Projection):
@@ -80,37 +86,45 @@ class Sessions(Projection):
         self._advance = self.sql(_ADVANCE)
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
-        """Advance the row of the one session that got messages, or load and write all rows."""
-        if not self._advance_by_messages(connection, events):
-            self._apply_any(connection, events)
+        """Advance the rows of sessions that got only messages; load and write the others.
 
-    def _advance_by_messages(self, connection: apsw.Connection, events: Sequence[Recorded]) -> bool:
-        """Apply messages of one session that has a row; whether these events are that."""
-        stream, calls, updated_at, last_at, preview = events[0].stream, 0, 0, 0, None
-        for recorded in events:
-            event = recorded.event
-            if type(event) is not ev.MessageAppended or recorded.stream != stream:
-                return False
-            last_at = event.occurred_at or recorded.recorded_at
-            updated_at = max(updated_at, last_at)
-            calls += len(event.call_ids)
-            if preview is None and event.role == "user":
-                preview = recorded.position
-        version, count = events[-1].version, len(events)
-        connection.execute(
-            self._advance, (version, count, count, calls, updated_at, last_at, preview, stream)
-        )
+        Going through the sessions one by one changes nothing: what a fork takes of its origin is
+        bounded by the version it was forked at.
+        """
+        rows: dict[int, SessionRow] = {}
+        for stream, own in _by_stream(events).items():
+            if not self._advance_by_messages(connection, stream, own):
+                self._apply_any(connection, rows, stream, own)
+        if rows:
+            connection.executemany(self._replace, [astuple(row) for row in rows.values()])
+
+    def _advance_by_messages(
+        self, connection: apsw.Connection, stream: int, events: Sequence[Recorded]
+    ) -> bool:
+        """Apply messages of a session that has a row; whether these events are that."""
+        got = _sum_of_messages(events)
+        if got is None:
+            return False
+        connection.execute(self._advance, (*got, stream))
         return connection.changes() == 1
 
-    def _apply_any(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
-        """Load each session's row once, apply its events, write it back."""
-        rows: dict[int, SessionRow] = {}
-        for recorded in events:
-            row = rows.get(recorded.stream)
-            if row is None:
-                row = rows[recorded.stream] = self._load(connection, recorded.stream)
-            self._apply_one(connection, rows, row, recorded)
-        connection.executemany(self._replace, [astuple(row) for row in rows.values()])
+    def _apply_any(
+        self,
+        connection: apsw.Connection,
+        rows: dict[int, SessionRow],
+        stream: int,
+        events: Sequence[Recorded],
+    ) -> None:
+        """Load the session's row, apply its events, and leave the row in `rows`."""
+        row = rows[stream] = self._load(connection, stream)
+        for _, together in groupby(events, _is_message):
+            stretch = list(together)
+            got = _sum_of_messages(stretch)
+            if got is not None:
+                _add_messages(row, stretch[0], got)
+                continue
+            for recorded in stretch:
+                self._apply_one(connection, rows, row, recorded)
 
     def _load(self, connection: apsw.Connection, stream: int) -> SessionRow:
         found = connection.execute(self._select, (stream,)).fetchone()
@@ -147,6 +161,48 @@ class Sessions(Projection):
             row.preview_position = source.preview_position
 
 
+def _by_stream(events: Sequence[Recorded]) -> dict[int, list[Recorded]]:
+    """The events of each session, in order."""
+    if len(events) == 1:  # an append of its own
+        return {events[0].stream: [events[0]]}
+    found: dict[int, list[Recorded]] = {}
+    for recorded in events:
+        found.setdefault(recorded.stream, []).append(recorded)
+    return found
+
+
+def _is_message(recorded: Recorded) -> bool:
+    return type(recorded.event) is ev.MessageAppended
+
+
+def _sum_of_messages(events: Sequence[Recorded]) -> _Sum | None:
+    """What these events add to a row, None when one of them is no `MessageAppended`."""
+    calls, preview, last_at, updated_at = 0, None, 0, 0
+    for recorded in events:
+        event = recorded.event
+        if type(event) is not ev.MessageAppended:
+            return None
+        last_at = event.occurred_at or recorded.recorded_at
+        if last_at > updated_at:
+            updated_at = last_at
+        calls += len(event.call_ids)
+        if preview is None and event.role == "user":
+            preview = recorded.position
+    return events[-1].version, len(events), calls, updated_at, last_at, preview
+
+
+def _add_messages(row: SessionRow, first: Recorded, got: _Sum) -> None:
+    if row.version == 0:
+        row.created_at = first.event.occurred_at or first.recorded_at
+    row.version, number, calls, updated_at, row.last_message_at, preview = got
+    row.messages += number
+    row.active_messages += number
+    row.tool_calls += calls
+    row.updated_at = max(row.updated_at, updated_at)
+    if row.preview_position is None:
+        row.preview_position = preview
+
+
 def _created(row: SessionRow, e: ev.SessionCreated, _: int, __: int) -> None:
     row.kind, row.lifecycle, row.depth = str(e.kind), str(e.lifecycle), e.depth
     row.parent, row.source = e.parent, e.source
@@ -161,15 +217,6 @@ def _forked(row: SessionRow, e: ev.SessionForked, _: int, __: int) -> None:
     row.title_position, row.prompt_position = e.title_position, e.prompt_position
     row.configuration_position = e.configuration_position
     row.pending_position = e.pending_position
-
-
-def _message(row: SessionRow, e: ev.MessageAppended, position: int, at: int) -> None:
-    row.messages += 1
-    row.active_messages += 1
-    row.tool_calls += len(e.call_ids)
-    row.last_message_at = at
-    if row.preview_position is None and e.role == "user":
-        row.preview_position = position
 
 
 def _compacted(row: SessionRow, e: ev.ContextCompacted, _: int, at: int) -> None:
@@ -241,7 +288,6 @@ _CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
     ev.RoundAdvanced: _round,
     ev.ToolCallsSuspended: _suspended,
     ev.ToolCallsSettled: _settled,
-    ev.MessageAppended: _message,
     ev.ContextCompacted: _compacted,
     ev.MessagesConsolidated: _removed,
     ev.MessagesRetracted: _removed,

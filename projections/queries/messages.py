@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import apsw
 
-from eventstore.events.catalogue import Run
+from eventstore.events.catalogue import Event, Run
 from eventstore.log import reading
 from eventstore.log.engine import rows_of
-from eventstore.log.port import Recorded
 
 _MESSAGES = (
-    f"SELECT {reading.COLUMNS}, c.body, m.seq, m.state, m.kind, m.inherited FROM messages AS m "  # noqa: S608
+    "SELECT m.position, e.type, e.schema, e.facts, c.body, m.seq, m.state, m.inherited, "
+    "e.recorded_at, e.commitment IS NOT NULL FROM messages AS m "
     "JOIN events AS e ON e.position = m.position "
     "LEFT JOIN contents AS c ON c.position = m.position "
     "WHERE m.stream = ? AND m.seq BETWEEN ? AND ? ORDER BY m.seq LIMIT ?"
@@ -22,13 +22,18 @@ _ALL = 1 << 62
 
 
 class MessageRow(NamedTuple):
-    """A message of a session; for one that a fork took over, `recorded` is the origin's event."""
+    """A message of a session; for one that a fork took over, `event` is the origin's.
+
+    `committed` says that the event had content once, even if that was erased.
+    """
 
     seq: int
     state: str
-    kind: str
     inherited: bool
-    recorded: Recorded
+    position: int
+    recorded_at: int
+    committed: bool
+    event: Event
 
 
 def in_range(
@@ -36,13 +41,15 @@ def in_range(
 ) -> list[MessageRow]:
     """The messages first … last of a session, whatever their state, in order of seq."""
     fetch = reading.blob_fetcher(connection)
-    rows = rows_of(connection, _MESSAGES, (stream, first, last, limit))
+    make = MessageRow._make
     return [
-        MessageRow(
-            row[12], row[13], row[14], bool(row[15]), reading.row_to_recorded(row[:12], fetch)
-        )
-        for row in rows
-    ]
+        make((
+            seq, state, inherited != 0, position, recorded_at, committed != 0,
+            reading.event_of(position, name, schema, facts, body, fetch),
+        ))
+        for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed
+        in rows_of(connection, _MESSAGES, (stream, first, last, limit))
+    ]  # fmt: skip
 
 
 def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> list[MessageRow]:

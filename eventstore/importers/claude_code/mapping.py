@@ -109,7 +109,8 @@ class Mapping:
         title, rank = record.get(_TITLES[kind]), _RANKS[kind]
         if type(title) is not str or not title or rank < self._title_rank:
             return None
-        if kind == "summary" and record.get("leafUuid") not in self._uuids:
+        leaf = record.get("leafUuid")
+        if kind == "summary" and (type(leaf) is not str or leaf not in self._uuids):
             return None
         self._title_rank = rank
         return title

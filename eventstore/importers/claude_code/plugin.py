@@ -30,6 +30,7 @@ class ClaudeCode(Struct, frozen=True):
     """Importer of Claude Code's session and sub-agent transcripts."""
 
     name: str = FORMAT
+    patterns: tuple[str, ...] = ("*.jsonl",)
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Whether one of the first lines is a record as Claude Code writes them."""

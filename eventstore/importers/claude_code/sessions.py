@@ -15,6 +15,7 @@ first that has an id), so it stays the same when the file grows.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -90,10 +91,13 @@ def is_agent_file(path: PurePath) -> bool:
 
 
 def _is_id(value: Any) -> bool:
-    if type(value) is not str or len(value) > 200:
-        return False
+    return type(value) is str and len(value) <= 200 and _may_name(value)
+
+
+@lru_cache(maxsize=256)
+def _may_name(session_id: str) -> bool:
     try:
-        check_session_id(value)
+        check_session_id(session_id)
     except InvalidValueError:
         return False
     return True
