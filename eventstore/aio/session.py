@@ -189,6 +189,7 @@ class AsyncSession:
     history = _read(Session.history)
     message = _read(Session.message)
     chat = _read(Session.chat)
+    context = _read(Session.context)
     title = _read(Session.title)
     prompt = _read(Session.prompt)
     configuration = _read(Session.configuration)

@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 
 from eventstore import __version__
+from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
@@ -109,6 +110,7 @@ def main(context: click.Context) -> None:
       eventstore show 5f3a9c1e                   read one, compacted messages too
       eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
+      eventstore context 5f3a9c1e --at before:1  what it saw before a compaction
       eventstore verify                          was anything changed?
 
     \b
@@ -129,5 +131,18 @@ def main(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
+for _command in (
+    import_,
+    sessions,
+    show,
+    search,
+    resume,
+    context_command,
+    log,
+    stats,
+    rebuild,
+    check,
+    verify,
+    demo,
+):
     main.add_command(_command)

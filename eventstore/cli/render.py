@@ -44,7 +44,7 @@ def message_lines(message: MessageView) -> Iterator[str]:
     if message.state != "active":
         marks.append(message.state)
     if message.stands_for:
-        marks.append(f"stands for {_seqs(message.stands_for)}")
+        marks.append(f"stands for {seqs(message.stands_for)}")
     if message.inherited:
         marks.append("from the fork's origin")
     if message.failed:
@@ -82,7 +82,8 @@ def _heading(label: str, role: str, marks: Sequence[str]) -> str:
     return f"{heading}  {click.style(' · '.join(marks), dim=True)}" if marks else heading
 
 
-def _seqs(runs: Sequence[Run]) -> str:
+def seqs(runs: Sequence[Run]) -> str:
+    """Runs of seqs, for people."""
     return ", ".join(
         f"#{first}" if length == 1 else f"#{first}–#{first + length - 1}" for first, length in runs
     )

@@ -18,7 +18,8 @@ from eventstore.log.sqlite import SqliteLog
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.state import SessionState
-from eventstore.store import executor, lifecycle, reads
+from eventstore.store import context, executor, lifecycle, reads
+from eventstore.store.context import Context, ContextFormat
 from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
@@ -379,6 +380,27 @@ class Session:
         return to_chat(
             messages, prompt=text, limit=limit, unanswered=unanswered, reasoning=reasoning
         )
+
+    def context(
+        self,
+        at: Point | None = None,
+        *,
+        format: ContextFormat = "openai",  # noqa: A002
+        limit: int | None = None,
+        unanswered: Unanswered = "placeholder",
+        reasoning: bool = False,
+        prompt: bool = True,
+    ) -> Context:
+        """What a model was sent, in a provider's form or as text, and what the notes stand for.
+
+        `format` is ``openai`` (as `chat`), ``anthropic`` or ``text``; the modules of
+        `eventstore.conversation` state the rules. `reasoning` is for the first and the last:
+        Anthropic's form has the thinking that can be given back.
+        """
+        return context.context(
+            self.store.log, self.stream, at, format=format, limit=limit, unanswered=unanswered,
+            reasoning=reasoning, prompt=prompt,
+        )  # fmt: skip
 
     def events(
         self, *, after: int = 0, upto: int | None = None, content: bool = True

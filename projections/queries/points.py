@@ -32,9 +32,8 @@ _CHANGED_AFTER = (
     "WHERE p.updated_at > ? ORDER BY e.position"
 )
 _CALLS_FROM = (
-    "SELECT coalesce(sum(json_array_length(e.facts, '$.call_ids')), 0) FROM messages AS m "
-    "JOIN events AS e ON e.position = m.position "
-    "WHERE m.stream = ? AND m.seq >= ? AND m.inherited = 0"
+    "SELECT coalesce(sum(json_array_length(facts, '$.call_ids')), 0) FROM events WHERE position IN "
+    "(SELECT call_position FROM tool_calls WHERE stream = ? AND seq >= ?)"
 )
 _OWN_MESSAGE = "SELECT position FROM messages WHERE stream = ? AND seq = ? AND inherited = 0"
 
