@@ -120,6 +120,13 @@ OPAQUE = {
     "show": {"session", "messages.tool_calls", "messages.parts", "messages.metadata"},
     "resume": {"tool_calls", "content"},
     "context": {"sent", "coverage"},
+    "diff": {
+        "settings.before",
+        "settings.after",
+        "messages.before",
+        "messages.after",
+        "messages.fields",
+    },
     "search": {"neighbours"},
     "log": {"facts", "content"},
     "demo": {"import", "verify", "resume", "past.messages"},

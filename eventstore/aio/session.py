@@ -184,6 +184,7 @@ class AsyncSession:
 
     version_at = _read(Session.version_at)
     state = _read(Session.state)
+    as_of = _read(Session.as_of)
     info = _read(Session.info)
     messages = _read(Session.messages)
     history = _read(Session.history)

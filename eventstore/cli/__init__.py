@@ -16,6 +16,7 @@ import click
 from eventstore import __version__
 from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
+from eventstore.cli.diff import diff_command
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
@@ -111,6 +112,7 @@ def main(context: click.Context) -> None:
       eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
       eventstore context 5f3a9c1e --at before:1  what it saw before a compaction
+      eventstore diff 5f3a9c1e fork-2            where two runs went apart
       eventstore verify                          was anything changed?
 
     \b
@@ -138,6 +140,7 @@ for _command in (
     search,
     resume,
     context_command,
+    diff_command,
     log,
     stats,
     rebuild,

@@ -26,6 +26,7 @@ from eventstore.store.current import require_current
 from eventstore.store.points import At, Measure, Point, version_at
 from eventstore.store.states import state_at
 from eventstore.store.views import (
+    AsOf,
     CompactionView,
     MessageView,
     SessionInfo,
@@ -82,6 +83,29 @@ def state_and_messages(
 def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
     """The active messages at a point, in active order."""
     return state_and_messages(log, stream, at)[1]
+
+
+def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> AsOf:
+    """What is in force at a point, and the active messages, or all that there were."""
+    with log.snapshot() as connection:
+        state = _state(log, connection, stream, at)
+        require_current(connection)
+        if everything:
+            rows = messages.in_range(connection, stream, 1, state.next_seq - 1)
+            states = messages.states_at(connection, stream, state.version)
+        else:
+            rows, states = messages.in_runs(connection, stream, state.active), {}
+    return AsOf(
+        name=name_of(log, stream),
+        version=state.version,
+        status=state.status,
+        title=title_of(log, state),
+        prompt=prompt_of(log, state),
+        model=state.model,
+        provider=state.provider,
+        configuration=configuration_of(log, state),
+        messages=tuple(message_view(row, states.get(row.seq, "active")) for row in rows),
+    )
 
 
 def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[MessageView]:

@@ -23,7 +23,7 @@ from eventstore.store.context import Context, ContextFormat
 from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
-from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
+from eventstore.store.views import AsOf, CompactionView, MessageView, SessionInfo, ToolCallView
 from projections.queries.usage import UsageTotals
 
 
@@ -344,6 +344,13 @@ class Session:
     def state(self, at: Point | None = None) -> SessionState:
         """The folded state, now or as of a point."""
         return reads.state_of(self.store.log, self.stream, at)
+
+    def as_of(self, at: Point | None = None, *, history: bool = False) -> AsOf:
+        """All that is compared of a session (`eventstore.comparison`), now or as of a point.
+
+        Its messages are the active ones; with `history` all there were, each in its state then.
+        """
+        return reads.as_of(self.store.log, self.stream, at, history)
 
     def info(self) -> SessionInfo:
         """What a list of sessions shows of this one."""
