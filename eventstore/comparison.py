@@ -153,28 +153,45 @@ def _aligned(
     before: Sequence[MessageView], after: Sequence[MessageView], same_log: bool
 ) -> Iterator[tuple[int | None, int | None]]:
     """Places of both sides in order, None where one side has no such message."""
-    shared = {one.position for one in before} & {one.position for one in after if same_log}
-    keys, others = ([_key(message, shared) for message in side] for side in (before, after))
-    same = 0
-    while same < min(len(keys), len(others)) and keys[same] == others[same]:
-        yield same, same
-        same += 1
-    matcher = SequenceMatcher(None, keys[same:], others[same:], autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        olds, news = range(same + a, same + b), range(same + c, same + d)
+    old = new = 0
+    for one, other in _same_events(before, after) if same_log else ():
+        yield from _between(before, after, range(old, one), range(new, other))
+        yield one, other
+        old, new = one + 1, other + 1
+    yield from _between(before, after, range(old, len(before)), range(new, len(after)))
+
+
+def _same_events(
+    before: Sequence[MessageView], after: Sequence[MessageView]
+) -> Iterator[tuple[int, int]]:
+    shared = {message.position for message in before} & {message.position for message in after}
+    places = [
+        [index for index, message in enumerate(side) if message.position in shared]
+        for side in (before, after)
+    ]
+    olds = [before[index].position for index in places[0]]
+    news = [after[index].position for index in places[1]]
+    for old, new, size in SequenceMatcher(None, olds, news, autojunk=False).get_matching_blocks():
+        yield from zip(places[0][old : old + size], places[1][new : new + size], strict=True)
+
+
+def _between(
+    before: Sequence[MessageView], after: Sequence[MessageView], olds: range, news: range
+) -> Iterator[tuple[int | None, int | None]]:
+    """Align two stretches by what is said in them."""
+    keys, others = [_said(before[old]) for old in olds], [_said(after[new]) for new in news]
+    for tag, a, b, c, d in SequenceMatcher(None, keys, others, autojunk=False).get_opcodes():
         if tag == "equal":
-            yield from zip(olds, news, strict=True)
+            yield from zip(olds[a:b], news[c:d], strict=True)
         else:
-            yield from _paired(olds, news, lambda old, new: _alike(before[old], after[new], shared))
+            yield from _paired(
+                olds[a:b], news[c:d], lambda old, new: _alike(before[old], after[new])
+            )
 
 
-def _key(message: MessageView, shared: set[int]) -> object:
-    """What makes a message the same one: its event, else what it says."""
-    if message.position in shared:
-        return message.position
+def _said(message: MessageView) -> bytes:
     calls = [(call.name, call.arguments) for call in message.tool_calls or ()]
-    said = (message.role, message.text, message.parts, calls, message.erased)
-    return codec.encode(said)
+    return codec.encode((message.role, message.text, message.parts, calls, message.erased))
 
 
 def _paired(
@@ -194,9 +211,8 @@ def _paired(
     yield from ((None, new) for new in news[done:])
 
 
-def _alike(before: MessageView, after: MessageView, shared: set[int]) -> bool:
-    """Whether a message may be the other one, changed; one that both sides have is itself."""
-    if before.role != after.role or before.position in shared or after.position in shared:
+def _alike(before: MessageView, after: MessageView) -> bool:
+    if before.role != after.role:
         return False
     one, other = (_words(message) for message in (before, after))
     matcher = SequenceMatcher(None, one, other, autojunk=False)

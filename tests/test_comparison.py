@@ -136,6 +136,25 @@ def test_the_same_event_is_the_same_message_whatever_it_says(session: Session) -
     assert kinds(diff(session.as_of(), fork.as_of())) == [("added", None, 4)]
 
 
+def test_what_both_have_is_the_same_though_more_is_said_alike_elsewhere() -> None:
+    def message(seq: int, position: int, text: str) -> MessageView:
+        return MessageView(seq=seq, role="user", position=position, text=text)
+
+    said_twice = ["one", "two", "three"]
+    before = [*(message(n, n, text) for n, text in enumerate(said_twice, 1)), message(9, 9, "x")]
+    after = [message(9, 9, "x"), *(message(n, n + 90, t) for n, t in enumerate(said_twice, 1))]
+    sides = [replace(_EMPTY, messages=tuple(side)) for side in (before, after)]
+    assert [kind for kind, _, _ in kinds(diff(*sides))] == ["removed"] * 3 + ["added"] * 3
+    apart = diff(*sides, same_log=False)
+    assert kinds(apart) == [("added", None, 9), ("removed", 9, None)]
+
+
+_EMPTY = AsOf(
+    name="s", version=1, status="active", title=None, prompt=None, model=None, provider=None,
+    configuration=None, messages=(),
+)  # fmt: skip
+
+
 def test_runs_without_a_common_past_are_aligned_by_what_is_said() -> None:
     with SessionStore.open(":memory:") as store:
         one, other = store.create("one"), store.create("other")

@@ -86,6 +86,15 @@ def test_a_note_covers_what_the_notes_that_it_folded_covered(session: Session) -
     assert inherited.notes == (third, second, first)
 
 
+def test_what_the_origin_compacts_after_the_fork_is_not_in_the_fork(session: Session) -> None:
+    session.append("user", "one")
+    fork = session.fork("f")
+    assert session.compact(1, 1, "note") == fork.append("user", "two") == 2
+    assert fork.context().coverage == ()
+    fork.compact(1, 2, "all")
+    assert [one.messages for one in fork.context().coverage] == [((1, 2),)]
+
+
 @quick
 @given(history=operations)
 def test_coverage_is_every_message_below_a_note_once(history: list[Operation]) -> None:
