@@ -22,6 +22,7 @@ from eventstore.log import reading
 from eventstore.log.port import StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session.state import SessionState
+from eventstore.store import past
 from eventstore.store.current import require_current
 from eventstore.store.points import At, Measure, Point, version_at
 from eventstore.store.states import state_at
@@ -155,11 +156,15 @@ def pending_of(log: SqliteLog, state: SessionState) -> Any:
     return content.payload if isinstance(content, PendingContent) else None
 
 
-def info_of(log: SqliteLog, stream: int) -> SessionInfo:
-    """The list entry of one session."""
+def info_of(log: SqliteLog, stream: int, at: Point | None) -> SessionInfo:
+    """The list entry of one session as of a point."""
     with log.snapshot() as connection:
         require_current(connection)
-        return info(connection, sessions.select(connection, streams=[stream])[0])
+        listed = sessions.select(connection, streams=[stream])[0]
+        if at is not None:
+            version = version_at(connection, _head(connection, stream), at)
+            listed = listed._replace(row=past.row_at(connection, listed.row, version))
+        return info(connection, listed)
 
 
 def info(connection: apsw.Connection, listed: ListedSession) -> SessionInfo:

@@ -352,9 +352,9 @@ class Session:
         """
         return reads.as_of(self.store.log, self.stream, at, history)
 
-    def info(self) -> SessionInfo:
-        """What a list of sessions shows of this one."""
-        return reads.info_of(self.store.log, self.stream)
+    def info(self, at: Point | None = None) -> SessionInfo:
+        """What a list of sessions shows of this one, now or as of a point."""
+        return reads.info_of(self.store.log, self.stream, at)
 
     def messages(self, at: Point | None = None) -> list[MessageView]:
         """The active messages in the order a model would be sent them, now or as of a point."""
