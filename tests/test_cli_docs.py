@@ -119,6 +119,14 @@ def fields_of(section: str) -> set[str]:
 OPAQUE = {
     "show": {"session", "messages.tool_calls", "messages.parts", "messages.metadata"},
     "resume": {"tool_calls", "content"},
+    "context": {"sent", "coverage"},
+    "diff": {
+        "settings.before",
+        "settings.after",
+        "messages.before",
+        "messages.after",
+        "messages.fields",
+    },
     "search": {"neighbours"},
     "log": {"facts", "content"},
     "demo": {"import", "verify", "resume", "past.messages"},

@@ -475,7 +475,7 @@ def test_claims_that_the_log_does_not_give_are_found_and_mended(path: Path) -> N
     plant(path, "DROP TABLE claims")
     is_mended(path, "schema.derived-table")
     with SessionStore.open(path) as store, pytest.raises(errors.TitleTakenError):
-        store.create("other").set_title("Ours alone", unique=True)
+        store.create("one more").set_title("Ours alone", unique=True)
 
 
 # -- the command ---------------------------------------------------------------------------------

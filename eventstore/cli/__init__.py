@@ -15,7 +15,9 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.backups import backup, erasures, restore
+from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
+from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
@@ -112,6 +114,8 @@ def main(context: click.Context) -> None:
       eventstore show 5f3a9c1e                   read one, compacted messages too
       eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
+      eventstore context 5f3a9c1e --at before:1  what it saw before a compaction
+      eventstore diff 5f3a9c1e fork-2            where two runs went apart
       eventstore verify                          was anything changed?
 
     \b
@@ -133,8 +137,8 @@ def main(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    import_, sessions, show, search, resume, log, stats, rebuild, check, verify, doctor, salvage,
-    backup, restore, erasures, demo,
+    import_, sessions, show, search, resume, context_command, diff_command, log, stats, rebuild,
+    check, verify, doctor, salvage, backup, restore, erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

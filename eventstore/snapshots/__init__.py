@@ -34,6 +34,7 @@ _SELECT = (
     "JOIN events AS e ON e.stream = s.stream AND e.version = s.version AND e.leaf = s.leaf "
     "WHERE s.stream = ? AND s.version <= ? AND s.reducer = ? ORDER BY s.version DESC LIMIT 1"
 )
+_VERSIONS = "SELECT version FROM snapshots WHERE stream = ? AND reducer = ? ORDER BY version"
 _INSERT = (
     "INSERT OR REPLACE INTO snapshots (stream, version, reducer, leaf, state) "
     "VALUES (?, ?, ?, ?, ?)"
@@ -75,6 +76,11 @@ def decoded(version: int, leaf: bytes, stored: bytes) -> SessionState | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return state if state.version == version else None
+
+
+def versions(connection: apsw.Connection, stream: int) -> list[int]:
+    """The versions that snapshots of a session were kept of, in order, usable or not."""
+    return [row[0] for row in rows_of(connection, _VERSIONS, (stream, REDUCER))]
 
 
 def _checksum(leaf: bytes, state: bytes) -> bytes:

@@ -26,8 +26,8 @@ from eventstore.session.commands import AddEvent, Create
 from eventstore.session.decisions import check_session_id, decide
 from eventstore.session.state import Status
 from eventstore.store import executor
+from eventstore.store.current import require_current
 from eventstore.store.derived import Registry
-from eventstore.store.reads import require_current
 from eventstore.store.searching import FTS5, SECONDS, read_query
 from projections.activities.projection import KINDS
 from projections.queries import activities as queries

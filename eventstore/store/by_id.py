@@ -19,6 +19,7 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
 from eventstore.store import executor, reads
+from eventstore.store.current import require_current
 from projections.queries import details, lineage
 from projections.queries.details import SessionDetails
 
@@ -94,7 +95,7 @@ def children_in(transaction: SqliteTransaction, session_id: str) -> list[StreamH
 def details_of(log: SqliteLog, session_id: str, quiet: str) -> SessionDetails | None:
     """The open session with this id and its texts; `quiet` as in `details.newest`."""
     with log.snapshot() as connection:
-        reads.require_current(connection)
+        require_current(connection)
         found = details.newest(connection, session_id, quiet)
     return None if found is None or found.status == Status.CLOSED else found
 
@@ -102,7 +103,7 @@ def details_of(log: SqliteLog, session_id: str, quiet: str) -> SessionDetails | 
 def children_of(log: SqliteLog, session_id: str, quiet: str) -> list[SessionDetails]:
     """The open sessions that any incarnation of this id spawned, oldest first."""
     with log.snapshot() as connection:
-        reads.require_current(connection)
+        require_current(connection)
         return details.children(connection, session_id, quiet)
 
 

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from eventstore import claims, snapshots
 from eventstore.errors import InvalidRangeError, InvalidValueError, SessionClosedError
 from eventstore.events.catalogue import ContentErased, Lifecycle
-from eventstore.log import erasure
-from eventstore.log.port import Actor, NewEvent
+from eventstore.log import erasure, reading
+from eventstore.log.port import Actor, NewEvent, StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.session import commands as do
@@ -22,6 +22,7 @@ from eventstore.session.decisions import forked
 from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState, Status
 from eventstore.store import executor
+from eventstore.store.points import Point, version_at
 from projections.queries import lineage
 
 #: Told the positions of events that are about to be erased.
@@ -65,7 +66,7 @@ def fork(
     stream: int,
     session_id: str,
     *,
-    at: int | None,
+    at: Point | None,
     metadata: dict[str, Any] | None,
     source: str | None,
     occurred_at: int | None,
@@ -74,7 +75,7 @@ def fork(
 
     def work(transaction: SqliteTransaction) -> int:
         origin = executor.require_stream(transaction, stream)
-        version = origin.version if at is None else at
+        version = _version(transaction, origin, at)
         if not 0 < version <= origin.version:
             raise InvalidRangeError(
                 f"session {origin.session_id!r} has versions 1 to {origin.version}, so it cannot "
@@ -88,6 +89,14 @@ def fork(
         return head.id
 
     return log.transact(work)
+
+
+def _version(transaction: SqliteTransaction, origin: StreamHead, at: Point | None) -> int:
+    if at is None or isinstance(at, int):
+        return origin.version if at is None else at
+    # What others of this group append is not in the tables yet, and not answered either.
+    stored = reading.stream_by_id(transaction.connection, origin.id)
+    return version_at(transaction.connection, stored or origin, at)
 
 
 def _state_at(

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from eventstore.log.sqlite import SqliteLog
-from eventstore.store.reads import require_current
+from eventstore.store.current import require_current
 from eventstore.store.views import MessageView, message_view
 from projections.queries import listing, messages
 from projections.queries.listing import DetailRow, Which

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session import titles
-from eventstore.store.reads import require_current
+from eventstore.store.current import require_current
 from projections.queries import listing
 
 
