@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from eventstore.errors import InvalidRangeError, InvalidValueError, PositionLostError
-from eventstore.events.stored import CLASSES, name_of
+from eventstore.events.stored import CLASSES
 from eventstore.log import reading
 from eventstore.log.port import Head, Recorded
 from eventstore.log.sqlite import SqliteLog
@@ -45,6 +45,11 @@ class Cursor:
     def read(self) -> tuple[list[Recorded], bool]:
         """The next events that match, and whether there may be more of them now."""
         with self._log.reader() as connection:
+            if self._types is not None:
+                page, self._mark, more = reading.page_of_types(
+                    connection, self._stream, self._mark, self._types, self._content
+                )
+                return page, more
             if self._stream is None:
                 page = reading.page_of_log(
                     connection, self._mark, None, self._content, reading.PAGE
@@ -55,16 +60,13 @@ class Cursor:
                 )
         if page:
             self._mark = page[-1].position if self._stream is None else page[-1].version
-        more = len(page) == reading.PAGE
-        if self._types is not None:
-            page = [one for one in page if name_of(one.event) in self._types]
-        return page, more
+        return page, len(page) == reading.PAGE
 
 
-def _checked(types: Sequence[str] | str | None) -> frozenset[str] | None:
+def _checked(types: Sequence[str] | str | None) -> tuple[str, ...] | None:
     if types is None:
         return None
-    names = frozenset((types,) if isinstance(types, str) else types)
+    names = tuple(sorted({types} if isinstance(types, str) else set(types)))
     for name in names:
         if name not in CLASSES and not name.startswith("x."):
             raise InvalidValueError(f"there is no event type {name!r}; there are {sorted(CLASSES)}")
