@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from eventstore.errors import InvalidRangeError, InvalidValueError, PositionLostError
 from eventstore.events.stored import CLASSES
@@ -37,7 +37,7 @@ class Cursor:
         content: bool,
     ) -> None:
         self._log = log
-        self._types = _checked(types)
+        self._types = checked_types(types)
         self._stream = stream
         self._content = content
         self._mark = _mark(log, after, stream)
@@ -63,7 +63,8 @@ class Cursor:
         return page, len(page) == reading.PAGE
 
 
-def _checked(types: Sequence[str] | str | None) -> tuple[str, ...] | None:
+def checked_types(types: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """The names of types, each once; raises `InvalidValueError` for one that there cannot be."""
     if types is None:
         return None
     names = tuple(sorted({types} if isinstance(types, str) else set(types)))
@@ -92,21 +93,27 @@ def _mark(log: SqliteLog, after: int | Head, stream: int | None) -> int:
 
 
 def follow(
-    log: SqliteLog, cursor: Cursor, *, live: bool, timeout: float | None
+    log: SqliteLog,
+    cursor: Cursor,
+    *,
+    live: bool,
+    timeout: float | None,
+    settled: Callable[[Recorded], None] | None = None,
 ) -> Iterator[Recorded]:
     """The events of a cursor; a `live` one waits for more, at most `timeout` seconds for each.
 
+    `settled` is told the last event of a page when the caller has come back from all of it.
     Raises `StoreClosedError` when the store is closed meanwhile.
     """
     if not live:
-        yield from _present(cursor)
+        yield from _present(cursor, settled)
         return
     changed = threading.Event()
     with log.changes.listening(changed.set):
         deadline = _deadline(timeout)
         while True:
             changed.clear()
-            for recorded in _present(cursor):
+            for recorded in _present(cursor, settled):
                 yield recorded
                 deadline = _deadline(timeout)
             # An event that is committed from here on sets `changed`, so none is waited past.
@@ -115,12 +122,14 @@ def follow(
                 return
 
 
-def _present(cursor: Cursor) -> Iterator[Recorded]:
+def _present(cursor: Cursor, settled: Callable[[Recorded], None] | None) -> Iterator[Recorded]:
     """What the cursor can read now."""
     more = True
     while more:
         page, more = cursor.read()
         yield from page
+        if page and settled is not None:
+            settled(page[-1])
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -26,6 +26,7 @@ COMMANDS: dict[str, list[str]] = {
     "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
     "search-context": ["search", "look", "-C", "1"],
     "search-hostile": ["search", "owned"],
+    "consumers": ["consumers"],
     "stats": ["stats"],
     "stats-model": ["stats", "--by", "model"],
     "stats-day": ["stats", "--by", "day"],
@@ -37,7 +38,7 @@ COMMANDS: dict[str, list[str]] = {
 LISTINGS = [
     name
     for name, words in COMMANDS.items()
-    if words[0] in ("sessions", "show", "search", "stats", "log")
+    if words[0] in ("sessions", "show", "search", "stats", "log", "consumers")
 ]
 
 

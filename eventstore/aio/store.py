@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eventstore.aio.consumer import AsyncConsumer
 from eventstore.aio.following import follow
 from eventstore.aio.opening import Opening
 from eventstore.aio.reading import AsyncReader, reading
 from eventstore.aio.session import AsyncSession
 from eventstore.aio.threads import Threads
 from eventstore.aio.within import StoreWithin
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor
@@ -326,6 +328,25 @@ class AsyncSessionStore:
             return Cursor(log, after, types=types, stream=stream, content=content)
 
         return follow(self.threads, log.changes, begin, live=live, timeout=timeout)
+
+    async def consumer(
+        self,
+        name: str,
+        *,
+        types: Sequence[str] | str | None = None,
+        session: AsyncSession | None = None,
+        content: bool = True,
+    ) -> AsyncConsumer:
+        """A named consumer of the log; see `SessionStore.consumer`."""
+        own = None if session is None else session.wrapped
+        wrapped = await self.threads.read(
+            lambda: self.wrapped.consumer(name, types=types, session=own, content=content)
+        )
+        return AsyncConsumer(self.threads, self.wrapped.log.changes, wrapped)
+
+    async def consumers(self) -> list[ConsumerInfo]:
+        """The named consumers that have committed, and how far each is."""
+        return await self.threads.read(self.wrapped.consumers)
 
     async def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
         """Check every row of the log against its hashes; an empty list means nothing was changed.

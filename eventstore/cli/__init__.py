@@ -14,6 +14,7 @@ from typing import IO, Any
 import click
 
 from eventstore import __version__
+from eventstore.cli.consumers import consumers
 from eventstore.cli.demo import demo
 from eventstore.cli.importing import import_
 from eventstore.cli.log import log
@@ -129,5 +130,19 @@ def main(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for _command in (import_, sessions, show, search, resume, log, stats, rebuild, check, verify, demo):
+_COMMANDS = (
+    import_,
+    sessions,
+    show,
+    search,
+    resume,
+    log,
+    consumers,
+    stats,
+    rebuild,
+    check,
+    verify,
+    demo,
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from eventstore.cli.output import iso
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.events.catalogue import CustomEvent, Event, ToolCall, UnknownEvent
 from eventstore.events.stored import name_of
 from eventstore.importers.reports import FileReport
@@ -82,6 +83,17 @@ def actor_name(number: int) -> str:
         return Actor(number).name.lower()
     except ValueError:
         return str(number)
+
+
+def consumer_shape(one: ConsumerInfo) -> JSONObject:
+    """A named consumer of the log."""
+    return {
+        "name": one.name,
+        "position": one.position,
+        "leaf": one.leaf.hex(),
+        "committed_at": iso(one.committed_at),
+        "behind": one.behind,
+    }
 
 
 def hit_shape(hit: Hit) -> JSONObject:

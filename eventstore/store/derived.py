@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from eventstore import snapshots
+from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
 from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
@@ -26,7 +27,9 @@ ON_READ: tuple[type[Projection], ...] = (Search,)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-_CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots')"
+_BESIDE_THE_LOG = (
+    "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots', 'consumers')"
+)
 
 
 class Registry:
@@ -53,10 +56,11 @@ class Registry:
             connection = transaction.connection
             snapshots.create_table(connection)
             checkpoints.create_table(connection)
+            consumers.create_table(connection)
             catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            ready = connection.execute(_CACHES).get == 2 and self.is_current(connection)
+            ready = connection.execute(_BESIDE_THE_LOG).get == 3 and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:

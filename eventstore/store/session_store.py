@@ -12,6 +12,9 @@ from typing import Any, Self
 import apsw
 
 from eventstore import snapshots
+from eventstore.consumers import positions
+from eventstore.consumers.consumer import Consumer
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import (
     AmbiguousSessionError,
     InvalidValueError,
@@ -378,6 +381,27 @@ class SessionStore:
         stream = None if session is None else self.require_own(session).stream
         cursor = Cursor(self.log, after, types=types, stream=stream, content=content)
         return follow(self.log, cursor, live=live, timeout=timeout)
+
+    def consumer(
+        self,
+        name: str,
+        *,
+        types: Sequence[str] | str | None = None,
+        session: Session | None = None,
+        content: bool = True,
+    ) -> Consumer:
+        """A named consumer of the log, which goes on after the last event that was committed.
+
+        A name that is new begins at the first event. What is chosen is as in `follow`. Raises
+        `InvalidValueError` and `ReadOnlyStoreError`.
+        """
+        stream = None if session is None else self.require_own(session).stream
+        return Consumer(self.log, name, types=types, stream=stream, content=content)
+
+    def consumers(self) -> list[ConsumerInfo]:
+        """The named consumers that have committed, and how far each is."""
+        with self.log.snapshot() as connection:
+            return positions.listed(connection)
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
         """Check every row of the log against its hashes; an empty list means nothing was changed.
