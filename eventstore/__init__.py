@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         unchanged_since,
     )
     from eventstore.session.commands import Message
+    from eventstore.store.points import At
     from eventstore.store.session import Session
     from eventstore.store.session_store import SessionStore
 
@@ -46,6 +47,7 @@ _HOMES = {
     "Session": "eventstore.store.session",
     "AsyncSessionStore": "eventstore.aio.store",
     "AsyncSession": "eventstore.aio.session",
+    "At": "eventstore.store.points",
     "cancelled_append": "eventstore.aio.outcomes",
     "Message": "eventstore.session.commands",
     "ToolCall": "eventstore.events.catalogue",
@@ -72,6 +74,7 @@ __all__ = [
     "Actor",
     "AsyncSession",
     "AsyncSessionStore",
+    "At",
     "CustomEvent",
     "Durability",
     "Kind",

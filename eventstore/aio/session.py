@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from eventstore.aio.threads import Threads
 from eventstore.aio.within import session_within
 from eventstore.log.port import Recorded
+from eventstore.store.points import Point
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
@@ -135,12 +136,12 @@ class AsyncSession:
         self,
         session_id: str | None = None,
         *,
-        at: int | None = None,
+        at: Point | None = None,
         metadata: dict[str, Any] | None = None,
         source: str | None = None,
         occurred_at: int | None = None,
     ) -> AsyncSession:
-        """A new session that continues this one's past at version `at` (its present if None).
+        """A new session that continues this one's past at the point `at` (its present if None).
 
         No body is copied. The fork has the context of that point; what happens in either one
         later does not show in the other. Its usage counts only what happens in it.
@@ -181,6 +182,7 @@ class AsyncSession:
         """The version of the session's last event."""
         return await self.store.threads.read(lambda: self.wrapped.version)
 
+    version_at = _read(Session.version_at)
     state = _read(Session.state)
     info = _read(Session.info)
     messages = _read(Session.messages)

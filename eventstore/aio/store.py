@@ -25,6 +25,7 @@ from eventstore.log.port import ANY, Expected, Head, Recorded
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
+from eventstore.store.points import At
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -199,6 +200,7 @@ class AsyncSessionStore:
     async def sessions(
         self,
         *,
+        at: At | None = None,
         statuses: Sequence[str] | str | None = OPEN_STATUSES,
         kind: str | None = None,
         source: str | None = None,
@@ -208,11 +210,14 @@ class AsyncSessionStore:
     ) -> list[SessionInfo]:
         """Sessions that match, those with the latest activity first.
 
-        Closed ones are left out unless `statuses` names ``closed`` (None means any status).
+        Closed ones are left out unless `statuses` names ``closed`` (None means any status). As of a
+        position or time (`at`) it is the list that the store had then, with the names that find the
+        sessions now and without what was erased since.
         """
         above = None if parent is None else parent.wrapped
         return await self.threads.read(
             lambda: self.wrapped.sessions(
+                at=at,
                 statuses=statuses,
                 kind=kind,
                 source=source,

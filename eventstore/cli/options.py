@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from eventstore.cli.points import point_option
+from eventstore.cli.times import EXAMPLES, time_of
 from eventstore.errors import (
     NotAStoreError,
     StoreError,
@@ -163,13 +162,12 @@ def listing_options(function: Function) -> Function:
 
 
 def at_option(function: Function) -> Function:
-    """``--at VERSION``."""
-    return click.option(
-        "--at",
-        type=click.IntRange(min=0),
-        metavar="VERSION",
-        help="As of this version of the session (see `eventstore log SESSION`).",
-    )(function)
+    """``--at POINT``, given to the command as an `At`."""
+    text = (
+        "As of then: a version (12), seq:40, round:3, position:1234, before:1 or after:1 (a "
+        "compaction), or a time (2026-01-05T10:00, 2h)."
+    )
+    return point_option("--at", text)(function)
 
 
 def pager_option(function: Function) -> Function:
@@ -177,10 +175,6 @@ def pager_option(function: Function) -> Function:
     return click.option(
         "--no-pager", is_flag=True, help="Do not page, even if stdout is a terminal."
     )(function)
-
-
-_SPAN = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def since_option(function: Function) -> Function:
@@ -205,19 +199,6 @@ def until_option(function: Function) -> Function:
 
 def _take_time(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     try:
-        return None if value is None else round(_moment(value.strip()).timestamp() * 1_000_000)
+        return None if value is None else time_of(value)
     except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            f"{value!r} is no time; use ISO 8601 (2026-01-05T10:00), 2h, 7d, today or yesterday"
-        ) from error
-
-
-def _moment(text: str) -> datetime:
-    now = datetime.fromtimestamp(time.time()).astimezone()
-    if text in ("today", "yesterday"):
-        day = now.date() - timedelta(days=text == "yesterday")
-        return datetime(day.year, day.month, day.day)
-    span = _SPAN.fullmatch(text)
-    if span is not None:
-        return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-    return datetime.fromisoformat(text)
+        raise click.BadParameter(f"{value!r} is no time; use {EXAMPLES}") from error

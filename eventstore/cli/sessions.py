@@ -15,9 +15,11 @@ from eventstore.cli.output import (
     write_json_array,
     write_json_lines,
 )
+from eventstore.cli.points import point_option
 from eventstore.cli.shapes import session_shape
 from eventstore.cli.text import cut, inline, local_time, on_one_line
 from eventstore.session.state import Status
+from eventstore.store.points import At
 from eventstore.store.views import SessionInfo
 
 _HEADINGS = ("SESSION", "STATUS", "CHANGED", "ACTIVE", "ALL", "SOURCE", "TITLE")
@@ -40,6 +42,7 @@ _PREFIX_MIN = 8
     help="Only this status; can be repeated.",
 )
 @click.option("--source", help="Only what this importer or framework wrote, e.g. claude-code.")
+@point_option("--at", "The list as it was at position:1234 of the log, or at a time.")
 @click.option("-n", "--limit", type=click.IntRange(min=1), help="At most so many.")
 @listing_options
 @click.pass_obj
@@ -48,6 +51,7 @@ def sessions(
     every: bool,
     statuses: Sequence[str],
     source: str | None,
+    at: At | None,
     limit: int | None,
 ) -> None:
     """List sessions, latest change first.
@@ -57,16 +61,18 @@ def sessions(
       eventstore sessions
       eventstore sessions --all -n 20
       eventstore sessions --status ended --source claude-code
+      eventstore sessions --at yesterday
       eventstore sessions --json | jq -r '.[].session_id'
 
     ACTIVE counts the messages a model would be sent now, ALL every message. Sub-agents' sessions
-    are listed as well, marked with ↳.
+    are listed as well, marked with ↳. A time stands for the last position before anything later was
+    appended, as the sources of imported sessions tell the time.
     """  # noqa: D301
     if every and statuses:
         raise click.UsageError("--all and --status exclude each other")
     with settings.open_for_reading() as store:
         found = store.sessions(
-            statuses=None if every else statuses or _OPEN, source=source, limit=limit
+            at=at, statuses=None if every else statuses or _OPEN, source=source, limit=limit
         )
     if settings.format is Format.JSON:
         write_json_array(map(session_shape, found))

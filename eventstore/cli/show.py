@@ -28,6 +28,7 @@ from eventstore.cli.render import chat_lines, message_lines, session_lines
 from eventstore.cli.shapes import message_shape, session_shape
 from eventstore.cli.text import inline, plural
 from eventstore.importers import records_of
+from eventstore.store.points import At
 from eventstore.store.session import Session
 from eventstore.store.views import MessageView
 
@@ -46,20 +47,22 @@ _PAGE = 200
 @pager_option
 @listing_options
 @click.pass_obj
-def show(settings: Settings, session: str, at: int | None, source: bool, no_pager: bool) -> None:
+def show(settings: Settings, session: str, at: At | None, source: bool, no_pager: bool) -> None:
     """Show a session's messages, compacted ones too.
 
     \b
     Examples:
       eventstore show 5f3a9c1e
       eventstore show 5f3a9c1e --at 9
+      eventstore show 5f3a9c1e --at seq:40
+      eventstore show 5f3a9c1e --at 2026-01-05T10:00
       eventstore show 5f3a9c1e --jsonl | jq -r 'select(.role == "user") | .text'
       eventstore show 5f3a9c1e --source > transcript.jsonl
 
     SESSION is an id or a beginning that only one id has; id~1 is the first session of an id that
     was used again. Messages that are not active any more are marked compacted, consolidated,
     retracted or cleared. With --at only the messages are shown that a model would have been sent
-    at that version. With --source a session that was imported is given back as its transcript.
+    then. With --source a session that was imported is given back as its transcript.
     """  # noqa: D301
     if source and (at is not None or settings.format is not Format.TEXT):
         raise click.UsageError("--source goes with neither --at nor --json nor --jsonl.")
@@ -69,19 +72,20 @@ def show(settings: Settings, session: str, at: int | None, source: bool, no_page
             _write_source(found)
             return
         info = found.info()
-        messages = _history(found) if at is None else iter(found.messages(at))
+        version = None if at is None else found.version_at(at)
+        messages = _history(found) if version is None else iter(found.messages(version))
         if settings.format is Format.JSON:
             write_json_object(
                 {
                     "session": session_shape(info),
-                    "version": info.version if at is None else at,
+                    "version": info.version if version is None else version,
                     "messages": map(message_shape, messages),
                 }
             )
         elif settings.format is Format.JSONL:
             write_json_lines(map(message_shape, messages))
         else:
-            head = session_lines(info, found.title(at), at)
+            head = session_lines(info, found.title(version), version)
             page(_lines(head, messages), pager=not no_pager)
 
 
@@ -129,13 +133,14 @@ def _lines(head: Iterable[str], messages: Iterable[MessageView]) -> Iterator[str
 )
 @shared_options
 @click.pass_obj
-def resume(settings: Settings, session: str, at: int | None, limit: int | None) -> None:
-    """Print what a model would be sent now.
+def resume(settings: Settings, session: str, at: At | None, limit: int | None) -> None:
+    """Print what a model would be sent, now or then.
 
     \b
     Examples:
       eventstore resume 5f3a9c1e --json
       eventstore resume 5f3a9c1e --at 9 --limit 20
+      eventstore resume 5f3a9c1e --at before:1
 
     The messages are OpenAI chat messages: the active ones, each compaction's note in the place of
     what it stands for, tool results after their calls, the system prompt first.

@@ -34,6 +34,7 @@ _SELECT = (
     "JOIN events AS e ON e.stream = s.stream AND e.version = s.version AND e.leaf = s.leaf "
     "WHERE s.stream = ? AND s.version <= ? AND s.reducer = ? ORDER BY s.version DESC LIMIT 1"
 )
+_VERSIONS = "SELECT version FROM snapshots WHERE stream = ? AND reducer = ? ORDER BY version"
 _INSERT = (
     "INSERT OR REPLACE INTO snapshots (stream, version, reducer, leaf, state) "
     "VALUES (?, ?, ?, ?, ?)"
@@ -70,6 +71,11 @@ def nearest(connection: apsw.Connection, stream: int, version: int) -> SessionSt
     except (msgspec.DecodeError, UnicodeDecodeError):
         return SessionState()
     return state if state.version == kept_version else SessionState()
+
+
+def versions(connection: apsw.Connection, stream: int) -> list[int]:
+    """The versions that snapshots of a session were kept of, in order, usable or not."""
+    return [row[0] for row in rows_of(connection, _VERSIONS, (stream, REDUCER))]
 
 
 def _checksum(leaf: bytes, state: bytes) -> bytes:

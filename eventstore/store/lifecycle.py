@@ -11,8 +11,8 @@ from msgspec import Struct
 from eventstore import snapshots
 from eventstore.errors import InvalidRangeError, InvalidValueError, SessionClosedError
 from eventstore.events.catalogue import ContentErased, Lifecycle
-from eventstore.log import erasure
-from eventstore.log.port import Actor, NewEvent, Recorded
+from eventstore.log import erasure, reading
+from eventstore.log.port import Actor, NewEvent, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.session import commands as do
@@ -21,6 +21,7 @@ from eventstore.session.decisions import forked
 from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState, Status
 from eventstore.store import executor
+from eventstore.store.points import Point, version_at
 from projections.queries import lineage
 
 
@@ -61,7 +62,7 @@ def fork(
     stream: int,
     session_id: str,
     *,
-    at: int | None,
+    at: Point | None,
     metadata: dict[str, Any] | None,
     source: str | None,
     occurred_at: int | None,
@@ -70,7 +71,7 @@ def fork(
 
     def work(transaction: SqliteTransaction) -> int:
         origin = executor.require_stream(transaction, stream)
-        version = origin.version if at is None else at
+        version = _version(transaction, origin, at)
         if not 0 < version <= origin.version:
             raise InvalidRangeError(
                 f"session {origin.session_id!r} has versions 1 to {origin.version}, so it cannot "
@@ -84,6 +85,14 @@ def fork(
         return head.id
 
     return log.transact(work)
+
+
+def _version(transaction: SqliteTransaction, origin: StreamHead, at: Point | None) -> int:
+    if at is None or isinstance(at, int):
+        return origin.version if at is None else at
+    # What others of this group append is not in the tables yet, and not answered either.
+    stored = reading.stream_by_id(transaction.connection, origin.id)
+    return version_at(transaction.connection, stored or origin, at)
 
 
 def _state_at(

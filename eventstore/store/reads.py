@@ -1,7 +1,8 @@
 """Queries on one session, each in one snapshot of the file.
 
 Inline projections are at the head of the log unless another process ran older code; every read of
-them checks that, because a silent hole is the one thing that must not happen.
+them checks that, because a silent hole is the one thing that must not happen. A point in the past
+is turned into a version in the same snapshot (`eventstore.store.points`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from typing import Any
 
 import apsw
 
-from eventstore import snapshots
-from eventstore.errors import InvalidRangeError, ProjectionBehindError, UnknownSessionError
+from eventstore.errors import UnknownSessionError
 from eventstore.events.catalogue import (
     ConfigurationContent,
     MessageContent,
@@ -19,9 +19,12 @@ from eventstore.events.catalogue import (
     PromptContent,
 )
 from eventstore.log import reading
+from eventstore.log.port import StreamHead
 from eventstore.log.sqlite import SqliteLog
-from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState
+from eventstore.store.current import require_current
+from eventstore.store.points import At, Measure, Point, version_at
+from eventstore.store.states import state_at
 from eventstore.store.views import (
     CompactionView,
     MessageView,
@@ -29,27 +32,12 @@ from eventstore.store.views import (
     ToolCallView,
     message_view,
 )
-from projections import checkpoints
-from projections.builtin import VERSION
-from projections.inline import BUILTIN_NAME
-from projections.queries import calls, lineage, messages, sessions
+from projections.queries import calls, lineage, messages, points, sessions
 from projections.queries import usage as usage_queries
 from projections.queries.sessions import ListedSession
 from projections.queries.usage import UsageTotals
 
 _ALL = 1 << 62
-
-
-def require_current(connection: apsw.Connection) -> None:
-    """Raise `ProjectionBehindError` unless the built-in projections are at the head."""
-    checkpoint = checkpoints.read(connection, BUILTIN_NAME)
-    head = reading.head_of(connection)
-    if checkpoint is None or checkpoint.head != head or checkpoint.version != VERSION:
-        at = 0 if checkpoint is None else checkpoint.head.position
-        raise ProjectionBehindError(
-            f"the projections are at position {at}, the log at {head.position}, or another "
-            "version made them; open the store for writing once, or run `eventstore rebuild`"
-        )
 
 
 def version_of(log: SqliteLog, stream: int) -> int:
@@ -60,37 +48,28 @@ def version_of(log: SqliteLog, stream: int) -> int:
     return head.version
 
 
-def state_of(log: SqliteLog, stream: int, at: int | None) -> SessionState:
-    """The folded state at a version, the present one if None."""
+def _head(connection: apsw.Connection, stream: int) -> StreamHead:
+    head = reading.stream_by_id(connection, stream)
+    if head is None:
+        raise UnknownSessionError(f"there is no session with stream number {stream}")
+    return head
+
+
+def state_of(log: SqliteLog, stream: int, at: Point | None) -> SessionState:
+    """The folded state at a point, the present one if None."""
     with log.snapshot() as connection:
         return _state(log, connection, stream, at)
 
 
 def _state(
-    log: SqliteLog, connection: apsw.Connection, stream: int, at: int | None
+    log: SqliteLog, connection: apsw.Connection, stream: int, at: Point | None
 ) -> SessionState:
-    head = reading.stream_by_id(connection, stream)
-    if head is None:
-        raise UnknownSessionError(f"there is no session with stream number {stream}")
-    if at is None:
-        at = head.version
-    elif not 0 <= at <= head.version:
-        raise InvalidRangeError(
-            f"session {head.session_id!r} has versions 0 to {head.version}, not {at}"
-        )
-    state: SessionState | None = log.recall(("state", stream))
-    if state is None or state.version > at:
-        state = snapshots.nearest(connection, stream, at)
-    after = state.version
-    while after < at:
-        page = reading.page_of_stream(connection, stream, after, at, False, reading.PAGE)
-        state = fold_all(state, page)
-        after = state.version
-    return state
+    version = version_at(connection, _head(connection, stream), at)
+    return state_at(connection, stream, version, log.recall(("state", stream)))
 
 
 def state_and_messages(
-    log: SqliteLog, stream: int, at: int | None
+    log: SqliteLog, stream: int, at: Point | None
 ) -> tuple[SessionState, list[MessageView]]:
     """The state and the active messages, of one moment."""
     with log.snapshot() as connection:
@@ -100,8 +79,8 @@ def state_and_messages(
     return state, [message_view(row, "active") for row in rows]
 
 
-def active_messages(log: SqliteLog, stream: int, at: int | None) -> list[MessageView]:
-    """The active messages at a version, in active order."""
+def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
+    """The active messages at a point, in active order."""
     return state_and_messages(log, stream, at)[1]
 
 
@@ -234,23 +213,41 @@ def _tool_call(connection: apsw.Connection, row: calls.CallRow) -> ToolCallView:
     )
 
 
+def version_of_point(log: SqliteLog, stream: int, at: Point) -> int:
+    """The version that a point of a session is."""
+    with log.snapshot() as connection:
+        return version_at(connection, _head(connection, stream), at)
+
+
 def _streams(connection: apsw.Connection, stream: int, family: bool) -> list[int]:
     require_current(connection)
     return lineage.family(connection, stream) if family else [stream]
 
 
-def usage(log: SqliteLog, stream: int, family: bool) -> UsageTotals:
-    """Tokens and cost of a session, or of its whole family."""
+def _upto(connection: apsw.Connection, stream: int, at: Point | None) -> int | None:
+    """The position of the log that a point of a session is at, None for the present."""
+    if at is None:
+        return None
+    version = version_at(connection, _head(connection, stream), at)
+    if isinstance(at, At) and at.measure is Measure.POSITION:
+        return at.value
+    return points.position_of(connection, stream, version)
+
+
+def usage(log: SqliteLog, stream: int, at: Point | None, family: bool) -> UsageTotals:
+    """Tokens and cost of a session, or of its whole family, as of a point."""
     with log.snapshot() as connection:
-        return usage_queries.totals(connection, _streams(connection, stream, family))
+        streams = _streams(connection, stream, family)
+        return usage_queries.totals(connection, streams, _upto(connection, stream, at))
 
 
 def usage_by(
-    log: SqliteLog, stream: int, group: str, family: bool
+    log: SqliteLog, stream: int, group: str, at: Point | None, family: bool
 ) -> dict[str | int | None, UsageTotals]:
-    """Usage split by a column."""
+    """Usage split by a column, as of a point."""
     with log.snapshot() as connection:
-        return usage_queries.by(connection, _streams(connection, stream, family), group)
+        streams = _streams(connection, stream, family)
+        return usage_queries.by(connection, streams, group, _upto(connection, stream, at))
 
 
 def children(log: SqliteLog, stream: int) -> list[int]:

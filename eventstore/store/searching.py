@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from eventstore.errors import InvalidQueryError, InvalidValueError, StoreBusyError
 from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
+from eventstore.store.current import require_current
 from eventstore.store.derived import Registry
-from eventstore.store.reads import require_current
 from eventstore.store.views import MessageView, message_view
 from projections.queries import lineage as lineage_queries
 from projections.queries import messages

@@ -21,6 +21,7 @@ from eventstore.session.state import SessionState
 from eventstore.store import executor, lifecycle, reads
 from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
+from eventstore.store.points import Point
 from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
 from projections.queries.usage import UsageTotals
 
@@ -285,12 +286,12 @@ class Session:
         self,
         session_id: str | None = None,
         *,
-        at: int | None = None,
+        at: Point | None = None,
         metadata: dict[str, Any] | None = None,
         source: str | None = None,
         occurred_at: int | None = None,
     ) -> Session:
-        """A new session that continues this one's past at version `at` (its present if None).
+        """A new session that continues this one's past at the point `at` (its present if None).
 
         No body is copied. The fork has the context of that point; what happens in either one
         later does not show in the other. Its usage counts only what happens in it.
@@ -335,16 +336,20 @@ class Session:
         """The version of the session's last event."""
         return reads.version_of(self.store.log, self.stream)
 
-    def state(self, at: int | None = None) -> SessionState:
-        """The folded state, now or as of a version."""
+    def version_at(self, at: Point) -> int:
+        """The version that a point is (`At`); raises `InvalidRangeError`, `UnknownMessageError`."""
+        return reads.version_of_point(self.store.log, self.stream, at)
+
+    def state(self, at: Point | None = None) -> SessionState:
+        """The folded state, now or as of a point."""
         return reads.state_of(self.store.log, self.stream, at)
 
     def info(self) -> SessionInfo:
         """What a list of sessions shows of this one."""
         return reads.info_of(self.store.log, self.stream)
 
-    def messages(self, at: int | None = None) -> list[MessageView]:
-        """The active messages in the order a model would be sent them, now or as of a version."""
+    def messages(self, at: Point | None = None) -> list[MessageView]:
+        """The active messages in the order a model would be sent them, now or as of a point."""
         return reads.active_messages(self.store.log, self.stream, at)
 
     def history(self, *, after: int = 0, limit: int | None = None) -> list[MessageView]:
@@ -358,7 +363,7 @@ class Session:
 
     def chat(
         self,
-        at: int | None = None,
+        at: Point | None = None,
         *,
         limit: int | None = None,
         unanswered: Unanswered = "placeholder",
@@ -381,19 +386,19 @@ class Session:
         """The session's events in order, versions after … upto."""
         return self.store.log.read_stream(self.stream, after=after, upto=upto, content=content)
 
-    def title(self, at: int | None = None) -> str | None:
-        """The title, now or as of a version."""
+    def title(self, at: Point | None = None) -> str | None:
+        """The title, now or as of a point."""
         return reads.title_of(self.store.log, self.state(at))
 
-    def prompt(self, at: int | None = None) -> str | None:
-        """The system prompt, now or as of a version."""
+    def prompt(self, at: Point | None = None) -> str | None:
+        """The system prompt, now or as of a point."""
         return reads.prompt_of(self.store.log, self.state(at))
 
-    def configuration(self, at: int | None = None) -> dict[str, Any] | None:
-        """The configuration, now or as of a version."""
+    def configuration(self, at: Point | None = None) -> dict[str, Any] | None:
+        """The configuration, now or as of a point."""
         return reads.configuration_of(self.store.log, self.state(at))
 
-    def pending_tool_calls(self, at: int | None = None) -> Any:
+    def pending_tool_calls(self, at: Point | None = None) -> Any:
         """The payload that `suspend_tool_calls` left, None when nothing is pending."""
         return reads.pending_of(self.store.log, self.state(at))
 
@@ -405,16 +410,21 @@ class Session:
         """Every tool call that has an id, with its result."""
         return reads.tool_calls(self.store.log, self.stream)
 
-    def usage(self, *, lineage: bool = False) -> UsageTotals:
-        """Tokens and cost of this session, or of it and all its descendants."""
-        return reads.usage(self.store.log, self.stream, lineage)
+    def usage(self, at: Point | None = None, *, lineage: bool = False) -> UsageTotals:
+        """Tokens and cost of this session, or of it and all its descendants; now or as of a point.
 
-    def usage_by(self, group: str, *, lineage: bool = False) -> dict[str | int | None, UsageTotals]:
+        Of descendants, what they had recorded at the position where this session's point is.
+        """
+        return reads.usage(self.store.log, self.stream, at, lineage)
+
+    def usage_by(
+        self, group: str, at: Point | None = None, *, lineage: bool = False
+    ) -> dict[str | int | None, UsageTotals]:
         """Usage for each ``model``, ``provider``, ``round``, ``session``, ``currency`` or ``key``.
 
-        For ``session`` the keys are stream numbers.
+        For ``session`` the keys are stream numbers. `at` is that of `usage`.
         """
-        return reads.usage_by(self.store.log, self.stream, group, lineage)
+        return reads.usage_by(self.store.log, self.stream, group, at, lineage)
 
     def children(self) -> list[Session]:
         """The sessions that this one spawned."""

@@ -30,13 +30,14 @@ from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
-from eventstore.store import derived, executor, reads, searching, statistics
+from eventstore.store import derived, executor, past, reads, searching, statistics
+from eventstore.store.current import require_current
 from eventstore.store.lifecycle import spawn
+from eventstore.store.points import At, position_at
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
-from projections.queries import sessions as session_queries
 from projections.queries.search import Filters
 
 #: How deep spawned sessions may nest unless `SessionStore.open` is told otherwise.
@@ -224,6 +225,7 @@ class SessionStore:
     def sessions(
         self,
         *,
+        at: At | None = None,
         statuses: Sequence[str] | str | None = OPEN_STATUSES,
         kind: str | None = None,
         source: str | None = None,
@@ -233,7 +235,9 @@ class SessionStore:
     ) -> list[SessionInfo]:
         """Sessions that match, those with the latest activity first.
 
-        Closed ones are left out unless `statuses` names ``closed`` (None means any status).
+        Closed ones are left out unless `statuses` names ``closed`` (None means any status). As of a
+        position or time (`at`) it is the list that the store had then, with the names that find the
+        sessions now and without what was erased since.
         """
         if isinstance(statuses, str):
             statuses = (statuses,)
@@ -243,9 +247,10 @@ class SessionStore:
                     f"a session is {', '.join(Status)}; there is no status {status!r}"
                 )
         with self.log.snapshot() as connection:
-            reads.require_current(connection)
-            listed = session_queries.select(
+            require_current(connection)
+            listed = past.listed(
                 connection,
+                None if at is None else position_at(connection, at),
                 statuses=statuses,
                 kind=kind,
                 source=source,

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from eventstore.errors import InvalidValueError
 from eventstore.log.sqlite import SqliteLog
-from eventstore.store.reads import require_current
+from eventstore.store.current import require_current
 from projections.queries import sessions
 from projections.queries.stats import DAY, message_counts, parents, usage_counts
 

@@ -25,6 +25,8 @@ _SELECT = (
     f"SELECT {NAME}, s.session_id, s.incarnation, {_FIELDS} FROM sessions AS p "  # noqa: S608
     "JOIN streams AS s ON s.id = p.stream"
 )
+_LAST = "(SELECT position FROM events WHERE stream = p.stream AND version = p.version)"
+_FIRST = "(SELECT position FROM events WHERE stream = p.stream AND version = 1)"
 _TEXT = (
     "SELECT e.type, e.schema, c.body FROM events AS e JOIN contents AS c USING (position) "
     "WHERE position = ?"
@@ -52,10 +54,16 @@ def select(
     kind: str | None = None,
     source: str | None = None,
     parent: int | None = None,
+    upto: int | None = None,
+    across: int | None = None,
     limit: int = -1,
     offset: int = 0,
 ) -> list[ListedSession]:
-    """Sessions that match, those with the latest activity first."""
+    """Sessions that match, those with the latest activity first.
+
+    `upto` leaves those whose last event is at this position of the log or before it, `across`
+    those whose first event is and whose last is after it.
+    """
     terms: list[str] = []
     values: list[Any] = []
     for column, wanted in (("p.stream", streams), ("p.status", statuses)):
@@ -66,6 +74,12 @@ def select(
         if value is not None:
             terms.append(f"{column} = ?")
             values.append(value)
+    if upto is not None:
+        terms.append(f"{_LAST} <= ?")
+        values.append(upto)
+    if across is not None:
+        terms.append(f"{_LAST} > ? AND {_FIRST} <= ?")
+        values.extend((across, across))
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"{_SELECT}{where} ORDER BY p.updated_at DESC, p.stream DESC LIMIT ? OFFSET ?"
     rows = rows_of(connection, sql, (*values, limit, offset))

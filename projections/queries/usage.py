@@ -23,6 +23,20 @@ _GROUPS = {
     "session": "stream",
     "key": "key",
 }
+#: The newest event of each key until a position. The bare columns are those of the row with the
+#: maximum (https://sqlite.org/lang_select.html#bareagg).
+_PAST_COLUMNS = ", ".join(
+    f"json_extract(facts, '$.{name}') AS {name}"
+    for name in (
+        "key", "round", "model", "provider", "cost_nanos", "currency",
+        "input", "cache_read", "cache_write", "output", "reasoning",
+    )
+)  # fmt: skip
+_PAST = (
+    f"WITH recorded AS (SELECT stream, max(position), {_PAST_COLUMNS} FROM events "  # noqa: S608
+    "WHERE stream IN (%s) AND position <= ? AND type = 'usage.recorded' "
+    "GROUP BY stream, json_extract(facts, '$.key'))"
+)
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
@@ -50,26 +64,46 @@ class UsageTotals(Struct, frozen=True, kw_only=True):
         return self.input_total + self.output
 
 
-def totals(connection: apsw.Connection, streams: Sequence[int]) -> UsageTotals:
-    """The sum over these sessions."""
+def totals(
+    connection: apsw.Connection, streams: Sequence[int], upto: int | None = None
+) -> UsageTotals:
+    """The sum over these sessions; with `upto`, as of that position of the log."""
+    past, values = _source(connection, streams, upto)
     marks = ",".join("?" * len(streams))
-    sql = f"SELECT {_SUMS} FROM usage WHERE stream IN ({marks})"  # noqa: S608
-    return _totals(rows_of(connection, sql, tuple(streams))[0])
+    sql = f"{past} SELECT {_SUMS} FROM recorded WHERE stream IN ({marks})"  # noqa: S608
+    return _totals(rows_of(connection, sql, (*values, *streams))[0])
 
 
 def by(
-    connection: apsw.Connection, streams: Sequence[int], group: str
+    connection: apsw.Connection, streams: Sequence[int], group: str, upto: int | None = None
 ) -> dict[str | int | None, UsageTotals]:
     """Sums for each model, provider, round, currency, session (stream) or key."""
     if group not in _GROUPS:
         raise InvalidValueError(f"usage is split by one of {sorted(_GROUPS)}, not {group!r}")
     column, marks = _GROUPS[group], ",".join("?" * len(streams))
+    past, values = _source(connection, streams, upto)
     sql = (
-        f"SELECT {column}, {_SUMS} FROM usage WHERE stream IN ({marks}) "  # noqa: S608
+        f"{past} SELECT {column}, {_SUMS} FROM recorded WHERE stream IN ({marks}) "  # noqa: S608
         f"GROUP BY {column} ORDER BY {column}"
     )
-    rows = rows_of(connection, sql, tuple(streams))
+    rows = rows_of(connection, sql, (*values, *streams))
     return {row[0]: _totals(row[1:]) for row in rows}
+
+
+def _source(
+    connection: apsw.Connection, streams: Sequence[int], upto: int | None
+) -> tuple[str, tuple[int, ...]]:
+    """The rows to add up, as a table `recorded`, and the values for it.
+
+    The `usage` table has the newest event of each key. Where an event is newer than `upto`, the
+    newest until then are looked up in the log.
+    """
+    marks = ",".join("?" * len(streams))
+    if upto is not None:
+        newer = f"SELECT 1 FROM usage WHERE stream IN ({marks}) AND position > ? LIMIT 1"  # noqa: S608
+        if rows_of(connection, newer, (*streams, upto)):
+            return _PAST % marks, (*streams, upto)
+    return "WITH recorded AS (SELECT * FROM usage)", ()
 
 
 def _totals(row: Sequence[int | None]) -> UsageTotals:
