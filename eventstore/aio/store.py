@@ -30,6 +30,7 @@ from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
 from eventstore.store.statistics import Stats
+from eventstore.store.trees import Branch
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
@@ -274,6 +275,11 @@ class AsyncSessionStore:
     async def stats(self, by: str = "session", *, since: int | None = None) -> list[Stats]:
         """Messages, model calls, tokens and cost; see `SessionStore.stats`."""
         return await self.threads.read(lambda: self.wrapped.stats(by, since=since))
+
+    async def tree(self, session: AsyncSession | None = None) -> list[Branch]:
+        """Sessions as trees of who came from whom, with their cost; see `SessionStore.tree`."""
+        own = None if session is None else session.wrapped
+        return await self.threads.read(lambda: self.wrapped.tree(own))
 
     # -- commands on several sessions --------------------------------------------------------
 

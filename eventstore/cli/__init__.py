@@ -17,6 +17,7 @@ from eventstore import __version__
 from eventstore.cli.consumers import consumers
 from eventstore.cli.demo import demo
 from eventstore.cli.importing import import_
+from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
@@ -110,6 +111,7 @@ def main(context: click.Context) -> None:
       eventstore show 5f3a9c1e                   read one, compacted messages too
       eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
+      eventstore fork 5f3a9c1e --at seq:40       go on from there, in a session of its own
       eventstore verify                          was anything changed?
 
     \b
@@ -137,6 +139,8 @@ _COMMANDS = (
     search,
     resume,
     log,
+    fork,
+    tree,
     consumers,
     stats,
     rebuild,

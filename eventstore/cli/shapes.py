@@ -17,6 +17,7 @@ from eventstore.log.verification import Finding
 from eventstore.store.searching import Hit
 from eventstore.store.session import Session
 from eventstore.store.statistics import Stats
+from eventstore.store.trees import Branch
 from eventstore.store.views import MessageView, SessionInfo
 from projections.check import Difference
 
@@ -122,6 +123,31 @@ def stats_shape(one: Stats) -> JSONObject:
     shape["costs"] = [
         {"currency": currency or None, "cost_nanos": cost} for currency, cost in costs.items()
     ]
+    return shape
+
+
+def branch_shape(one: Branch) -> JSONObject:
+    """A session in a tree of sessions, with its own counts and those of everything below it."""
+    return {
+        "name": one.name,
+        "session_id": one.session_id,
+        "incarnation": one.incarnation,
+        "relation": one.relation,
+        "source": one.source,
+        "source_version": one.source_version,
+        "depth": one.depth,
+        "title": one.title,
+        "preview": one.preview,
+        "status": one.status,
+        "created_at": iso(one.created_at),
+        "own": _counts(one.own),
+        "total": _counts(one.total),
+    }
+
+
+def _counts(one: Stats) -> JSONObject:
+    shape = stats_shape(one)
+    del shape["name"]
     return shape
 
 

@@ -35,6 +35,7 @@ from eventstore.store.current import require_current
 from eventstore.store.lifecycle import spawn
 from eventstore.store.points import At, position_at
 from eventstore.store.session import Session
+from eventstore.store.trees import Branch, branches
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
@@ -324,6 +325,13 @@ class SessionStore:
         `since` (µs since 1970) leaves out what is older. Closed sessions count.
         """
         return statistics.stats(self.log, by, since)
+
+    def tree(self, session: Session | None = None) -> list[Branch]:
+        """Sessions as trees of who was spawned, forked or begun again from whom, with their cost.
+
+        All of the store, or the tree below one session; from top to bottom.
+        """
+        return branches(self.log, None if session is None else self.require_own(session).stream)
 
     # -- commands on several sessions --------------------------------------------------------
 
