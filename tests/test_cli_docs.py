@@ -119,6 +119,7 @@ def fields_of(section: str) -> set[str]:
 OPAQUE = {
     "show": {"session", "messages.tool_calls", "messages.parts", "messages.metadata"},
     "fork": {"session"},
+    "replay": {"event"},
     "resume": {"tool_calls", "content"},
     "search": {"neighbours"},
     "log": {"facts", "content"},

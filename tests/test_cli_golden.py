@@ -30,6 +30,18 @@ COMMANDS: dict[str, list[str]] = {
     "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
     "search-context": ["search", "look", "-C", "1"],
     "search-hostile": ["search", "owned"],
+    "replay": ["replay", "chat-1"],
+    "replay-until": [
+        "replay",
+        "chat-1",
+        "--from",
+        "5",
+        "--type",
+        "prompt.changed",
+        "--until",
+        "tool=read and text~look",
+    ],
+    "replay-hostile": ["replay", "other"],
     "tree": ["tree"],
     "tree-session": ["tree", "chat-1"],
     "consumers": ["consumers"],
@@ -44,7 +56,7 @@ COMMANDS: dict[str, list[str]] = {
 LISTINGS = [
     name
     for name, words in COMMANDS.items()
-    if words[0] in ("sessions", "show", "search", "stats", "log", "tree", "consumers")
+    if words[0] in ("sessions", "show", "search", "stats", "log", "replay", "tree", "consumers")
 ]
 
 

@@ -21,6 +21,7 @@ from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.replay import replay
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
 from eventstore.cli.show import resume, show
@@ -139,6 +140,7 @@ _COMMANDS = (
     search,
     resume,
     log,
+    replay,
     fork,
     tree,
     consumers,

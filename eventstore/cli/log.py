@@ -27,11 +27,10 @@ from eventstore.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from eventstore.cli.render import as_json
-from eventstore.cli.shapes import actor_name, event_shape, facts_of, is_erased
+from eventstore.cli.render import facts_line
+from eventstore.cli.shapes import actor_name, event_shape, is_erased
 from eventstore.cli.text import cut, inline, local_time
 from eventstore.conversation import ERASED
-from eventstore.events.catalogue import Event
 from eventstore.events.stored import name_of
 from eventstore.log.port import Recorded
 from eventstore.store.session import Session
@@ -195,7 +194,7 @@ def _lines(
         line = (
             f"{recorded.position:>7}  {local_time(recorded.recorded_at)}  "
             f"{name}{f'v{recorded.version}':<5}  {inline(name_of(event)):<20}  "
-            f"{actor_name(recorded.actor):<8}  {_facts(event)}"
+            f"{actor_name(recorded.actor):<8}  {facts_line(event)}"
         ).rstrip()
         yield line if width is None else cut(line, width)
         if content:
@@ -208,19 +207,6 @@ def _column(name: str, width: int | None) -> str:
     if width is None:
         return f"{name:<36}  "
     return f"{cut(name, _NAME_WIDTH):<{_NAME_WIDTH}}  "
-
-
-def _facts(event: Event) -> str:
-    """The facts as ``name=value``, the time in words at the end."""
-    facts = facts_of(event)
-    facts.pop("occurred_at", None)
-    words = [
-        f"{key}={value if isinstance(value, str) else as_json(value)}"
-        for key, value in facts.items()
-    ]
-    if event.occurred_at is not None:
-        words.append(f"occurred {local_time(event.occurred_at)}")
-    return inline(" ".join(words))
 
 
 def _content_lines(recorded: Recorded) -> Iterator[str]:

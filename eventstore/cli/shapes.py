@@ -14,6 +14,9 @@ from eventstore.events.stored import name_of
 from eventstore.importers.reports import FileReport
 from eventstore.log.port import Actor, Head, Recorded
 from eventstore.log.verification import Finding
+from eventstore.replaying.steps import Step
+from eventstore.session import runs
+from eventstore.session.state import SessionState
 from eventstore.store.searching import Hit
 from eventstore.store.session import Session
 from eventstore.store.statistics import Stats
@@ -60,6 +63,40 @@ def event_shape(recorded: Recorded, session: Session, *, content: bool) -> JSONO
         "facts": facts_of(event),
         "content": msgspec.to_builtins(event.content) if content else None,
         "erased": is_erased(recorded),
+    }
+
+
+def step_shape(step: Step, session: Session) -> JSONObject:
+    """An event with the state before and after it."""
+    return {
+        "event": event_shape(step.event, session, content=True),
+        "before": state_shape(step.before),
+        "after": state_shape(step.after),
+        "added": [list(run) for run in step.added],
+        "removed": [list(run) for run in step.removed],
+        "stopped": step.stopped,
+    }
+
+
+def state_shape(state: SessionState) -> JSONObject:
+    """What a session is at a version; the text of what is in force is at the positions."""
+    return {
+        "version": state.version,
+        "status": state.status,
+        "active": [list(run) for run in state.active],
+        "active_messages": runs.count(state.active),
+        "messages": state.messages,
+        "next_seq": state.next_seq,
+        "compactions": state.compactions,
+        "round": state.round,
+        "model": state.model,
+        "provider": state.provider,
+        "open_calls": list(state.open_calls),
+        "title_position": state.title_position,
+        "prompt_position": state.prompt_position,
+        "configuration_position": state.configuration_position,
+        "pending_position": state.pending_position,
+        "updated_at": iso(state.updated_at) if state.version else None,
     }
 
 

@@ -7,6 +7,7 @@ note carries a higher seq than what follows it, so runs are in active order, not
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -89,3 +90,25 @@ def cut(runs: Sequence[Run], start: int, stop: int) -> Runs:
             parts.append((first + low, high - low))
         before += length
     return tuple(parts)
+
+
+def without(runs: Sequence[Run], others: Sequence[Run]) -> Runs:
+    """The numbers of the first sequence that are not in the second, in the order of the first."""
+    same = 0
+    for one, other in zip(runs, others, strict=False):
+        if one != other:
+            break
+        same += 1
+    taken = sorted(others[same:])
+    starts = [first for first, _ in taken]
+    parts: list[Run] = []
+    for first, length in runs[same:]:
+        at, end = first, first + length
+        for low, many in taken[max(0, bisect_right(starts, first) - 1) :]:
+            if low >= end:
+                break
+            if low + many > at:
+                parts.append((at, low - at))
+                at = low + many
+        parts.append((at, end - at))
+    return joined(parts)

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from eventstore.conversation import ChatMessage, Unanswered, to_chat
 from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorded
+from eventstore.following import checked_types
 from eventstore.log.port import ANY, Actor, Expected, Recorded
 from eventstore.log.sqlite import SqliteLog
+from eventstore.replaying.steps import Step, Until, steps
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.state import SessionState
@@ -385,6 +387,28 @@ class Session:
     ) -> Iterator[Recorded]:
         """The session's events in order, versions after … upto."""
         return self.store.log.read_stream(self.stream, after=after, upto=upto, content=content)
+
+    def replay(
+        self,
+        *,
+        after: Point = 0,
+        upto: Point | None = None,
+        types: Sequence[str] | str | None = None,
+        until: Until | None = None,
+        content: bool = True,
+    ) -> Iterator[Step]:
+        """The session's events after … upto two points, each with the state before and after it.
+
+        Made as they are asked for. `types` gives only events of these types. The step for which
+        `until` holds is the last: a condition like ``"tool=bash and text~denied"``, see
+        `eventstore.replaying.conditions`, or a function of a step. Raises `InvalidValueError`.
+        """
+        if content is False and isinstance(until, str):
+            raise InvalidValueError("a condition needs the content; leave out content=False")
+        state = self.state(after)
+        last = self.version if upto is None else self.version_at(upto)
+        events = self.events(after=state.version, upto=last, content=content)
+        return steps(state, events, types=checked_types(types), until=until)
 
     def title(self, at: Point | None = None) -> str | None:
         """The title, now or as of a point."""
