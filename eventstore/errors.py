@@ -219,6 +219,28 @@ class ProjectionBehindError(ProjectionError):
     """A projection has not reached the head of the log and cannot be caught up here."""
 
 
+# -- replaying ---------------------------------------------------------------------------------
+
+
+class ReplayError(EventStoreError):
+    """What was recorded does not suffice to run an agent against it."""
+
+
+class DivergenceError(ReplayError):
+    """An agent asked its model or a tool for something else than was recorded.
+
+    `expected` and `made` are both requests as they were compared, None for none; `diff` is a
+    unified diff of them as JSON.
+    """
+
+    def __init__(self, what: str, expected: Any, made: Any, diff: str) -> None:
+        super().__init__(f"{what}\n{diff}" if diff else what)
+        self.what = what
+        self.expected = expected
+        self.made = made
+        self.diff = diff
+
+
 # -- import ------------------------------------------------------------------------------------
 
 

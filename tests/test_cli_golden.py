@@ -152,6 +152,14 @@ def test_fork_prints_the_new_id_alone(db: Path) -> None:
     assert run("fork", "chat-1", "--at", "0", "--db", db).exit_code == 1
 
 
+def test_the_json_of_fixture_is_as_promised(db: Path) -> None:
+    done = run("fixture", "chat-1", "--json", "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden("fixture.json", done.stdout_bytes.decode())
+    golden("fixture-file.txt", Path("replay_chat_1.json").read_text("utf-8"))
+    golden("fixture-test.txt", Path("test_replay_chat_1.py").read_text("utf-8"))
+
+
 def test_errors_are_json_too(db: Path) -> None:
     done = run("show", "nobody", "--json", "--db", db)
     assert (done.exit_code, done.stdout) == (1, "")

@@ -36,6 +36,7 @@ from eventstore import ANY, Session, SessionStore
 from eventstore.consumers.consumer import Consumer
 from eventstore.events import catalogue
 from eventstore.log import blobs, entry, schema
+from eventstore.replaying.recording import Recording
 
 ROOT = Path(__file__).parent.parent
 UPDATE = bool(os.environ.get("UPDATE_DOCS"))
@@ -434,7 +435,7 @@ def test_the_table_of_contents_is_current() -> None:
     generated("docs/file-format.md", "contents", contents_table())
 
 
-@pytest.mark.parametrize("cls", [SessionStore, Session, Consumer])
+@pytest.mark.parametrize("cls", [SessionStore, Session, Consumer, Recording])
 def test_the_reference_is_current(cls: type) -> None:
     generated("docs/api.md", cls.__name__, reference_of(cls))
 

@@ -68,7 +68,7 @@ LAYERS = {
     "eventstore.session": (*GROUND, "eventstore.session"),
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
     "projections": (*GROUND, "projections"),
-    "eventstore.testing": (*GROUND, "eventstore.testing"),
+    "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
 }
 
 

@@ -16,6 +16,7 @@ import click
 from eventstore import __version__
 from eventstore.cli.consumers import consumers
 from eventstore.cli.demo import demo
+from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
 from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
@@ -141,6 +142,7 @@ _COMMANDS = (
     resume,
     log,
     replay,
+    fixture,
     fork,
     tree,
     consumers,
