@@ -251,6 +251,8 @@ def test_the_list_as_of_a_position_is_the_list_that_the_store_had(
             ended = [one for one in listed if one.status == "ended"]
             assert store.sessions(at=point, statuses="ended") == ended
             assert store.sessions(at=point, statuses=None, limit=2, offset=1) == listed[1:3]
+            for one in listed:
+                assert store.session(one.name).info(point) == one
             for parent in sessions[:1]:
                 below = [one for one in listed if one.parent == parent.name]
                 assert store.sessions(at=point, statuses=None, parent=parent) == below

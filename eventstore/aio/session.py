@@ -185,11 +185,13 @@ class AsyncSession:
 
     version_at = _read(Session.version_at)
     state = _read(Session.state)
+    as_of = _read(Session.as_of)
     info = _read(Session.info)
     messages = _read(Session.messages)
     history = _read(Session.history)
     message = _read(Session.message)
     chat = _read(Session.chat)
+    context = _read(Session.context)
     title = _read(Session.title)
     prompt = _read(Session.prompt)
     configuration = _read(Session.configuration)

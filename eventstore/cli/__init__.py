@@ -15,7 +15,9 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.consumers import consumers
+from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
+from eventstore.cli.diff import diff_command
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
 from eventstore.cli.lineage import fork, tree
@@ -113,6 +115,8 @@ def main(context: click.Context) -> None:
       eventstore show 5f3a9c1e                   read one, compacted messages too
       eventstore search docker compose           find messages, compacted ones too
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
+      eventstore context 5f3a9c1e --at before:1  what it saw before a compaction
+      eventstore diff 5f3a9c1e fork-2            where two runs went apart
       eventstore fork 5f3a9c1e --at seq:40       go on from there, in a session of its own
       eventstore verify                          was anything changed?
 
@@ -140,6 +144,8 @@ _COMMANDS = (
     show,
     search,
     resume,
+    context_command,
+    diff_command,
     log,
     replay,
     fixture,

@@ -21,9 +21,9 @@ _COLOURS = {"user": "green", "assistant": "cyan", "tool": "yellow", "system": "m
 _INDENT = "    "
 
 
-def session_lines(info: SessionInfo, title: str | None, at: int | None) -> Iterator[str]:
-    """The head of `show`: what is known of a session."""
-    yield click.style(on_one_line(title or "(no title)"), bold=True)
+def session_lines(info: SessionInfo, last: int | None) -> Iterator[str]:
+    """The head of `show`: what is known of a session, of a past one beside its `last` version."""
+    yield click.style(on_one_line(info.title or "(no title)"), bold=True)
     yield f"session   {inline(info.name)}"
     model = f" · {on_one_line(info.model)}" if info.model else ""
     source = f" · from {on_one_line(info.source)}" if info.source else ""
@@ -32,13 +32,16 @@ def session_lines(info: SessionInfo, title: str | None, at: int | None) -> Itera
         yield f"parent    {inline(info.parent)}"
     if info.origin is not None:
         yield f"fork of   {inline(info.origin)} at version {info.origin_version}"
-    yield f"created   {local_time(info.created_at)}, last change {local_time(info.updated_at)}"
+    changed = local_time(info.updated_at or None)
+    yield f"created   {local_time(info.created_at or None)}, last change {changed}"
     counts = f"{plural(info.messages, 'message')}, {info.active_messages:,} active"
     if info.compactions:
         counts += f", {plural(info.compactions, 'compaction')}"
     yield f"messages  {counts}"
-    moment = f"version {info.version}" if at is None else f"version {at} of {info.version}"
-    yield f"shown     {'every message' if at is None else 'the active messages'} at {moment}"
+    if last is None:
+        yield f"shown     every message at version {info.version}"
+    else:
+        yield f"shown     the active messages at version {info.version} of {last}"
     yield ""
 
 
@@ -48,7 +51,7 @@ def message_lines(message: MessageView) -> Iterator[str]:
     if message.state != "active":
         marks.append(message.state)
     if message.stands_for:
-        marks.append(f"stands for {_seqs(message.stands_for)}")
+        marks.append(f"stands for {seqs(message.stands_for)}")
     if message.inherited:
         marks.append("from the fork's origin")
     if message.failed:
@@ -123,8 +126,8 @@ def facts_line(event: Event) -> str:
 def _changes(step: Step) -> Iterator[str]:
     """What differs between the states before and after."""
     before, after = step.before, step.after
-    marks = [f"+ {_seqs(step.added)}"] if step.added else []
-    marks += [f"- {_seqs(step.removed)}"] if step.removed else []
+    marks = [f"+ {seqs(step.added)}"] if step.added else []
+    marks += [f"- {seqs(step.removed)}"] if step.removed else []
     if marks:
         counts = f"{runs.count(before.active):,} → {runs.count(after.active):,}"
         yield f"active {counts}: {'  '.join(marks)}"
@@ -145,7 +148,8 @@ def _heading(label: str, role: str, marks: Sequence[str]) -> str:
     return f"{heading}  {click.style(' · '.join(marks), dim=True)}" if marks else heading
 
 
-def _seqs(runs: Sequence[Run]) -> str:
+def seqs(runs: Sequence[Run]) -> str:
+    """Runs of seqs, for people."""
     return ", ".join(
         f"#{first}" if length == 1 else f"#{first}–#{first + length - 1}" for first, length in runs
     )

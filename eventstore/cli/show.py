@@ -71,21 +71,21 @@ def show(settings: Settings, session: str, at: At | None, source: bool, no_pager
         if source:
             _write_source(found)
             return
-        info = found.info()
         version = None if at is None else found.version_at(at)
+        info = found.info(version)
         messages = _history(found) if version is None else iter(found.messages(version))
         if settings.format is Format.JSON:
             write_json_object(
                 {
                     "session": session_shape(info),
-                    "version": info.version if version is None else version,
+                    "version": info.version,
                     "messages": map(message_shape, messages),
                 }
             )
         elif settings.format is Format.JSONL:
             write_json_lines(map(message_shape, messages))
         else:
-            head = session_lines(info, found.title(version), version)
+            head = session_lines(info, None if version is None else found.version)
             page(_lines(head, messages), pager=not no_pager)
 
 

@@ -36,7 +36,8 @@ def listed(
         return sessions.select(connection, **filters, limit=limit, offset=offset)
     found = sessions.select(connection, **filters, upto=position)
     for now in sessions.select(connection, across=position):
-        then = _row_at(connection, now.row, position)
+        version = points.version_at(connection, now.row.stream, now.row.version, position)
+        then = row_at(connection, now.row, version)
         if _matches(then, **filters):
             found.append(now._replace(row=then))
     found.sort(key=lambda one: (-one.row.updated_at, -one.row.stream))
@@ -57,11 +58,11 @@ def _matches(
     )
 
 
-def _row_at(connection: apsw.Connection, now: SessionRow, position: int) -> SessionRow:
-    """What the row of a session was at a position of the log."""
+def row_at(connection: apsw.Connection, now: SessionRow, version: int) -> SessionRow:
+    """What the row of a session was at a version, from what it is now."""
     stream = now.stream
-    version = points.version_at(connection, stream, now.version, position)
     state = state_at(connection, stream, version)
+    position = points.position_of(connection, stream, version)
     shown = now.preview_position is not None and now.preview_position <= position
     return SessionRow(
         stream=stream,

@@ -22,10 +22,12 @@ from eventstore.log import reading
 from eventstore.log.port import StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session.state import SessionState
+from eventstore.store import past
 from eventstore.store.current import require_current
 from eventstore.store.points import At, Measure, Point, version_at
 from eventstore.store.states import state_at
 from eventstore.store.views import (
+    AsOf,
     CompactionView,
     MessageView,
     SessionInfo,
@@ -84,6 +86,29 @@ def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[Messa
     return state_and_messages(log, stream, at)[1]
 
 
+def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> AsOf:
+    """What is in force at a point, and the active messages, or all that there were."""
+    with log.snapshot() as connection:
+        state = _state(log, connection, stream, at)
+        require_current(connection)
+        if everything:
+            rows = messages.in_range(connection, stream, 1, state.next_seq - 1)
+            states = messages.states_at(connection, stream, state.version)
+        else:
+            rows, states = messages.in_runs(connection, stream, state.active), {}
+    return AsOf(
+        name=name_of(log, stream),
+        version=state.version,
+        status=state.status,
+        title=title_of(log, state),
+        prompt=prompt_of(log, state),
+        model=state.model,
+        provider=state.provider,
+        configuration=configuration_of(log, state),
+        messages=tuple(message_view(row, states.get(row.seq, "active")) for row in rows),
+    )
+
+
 def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[MessageView]:
     """All messages with a seq above `after`, in order."""
     with log.snapshot() as connection:
@@ -131,11 +156,15 @@ def pending_of(log: SqliteLog, state: SessionState) -> Any:
     return content.payload if isinstance(content, PendingContent) else None
 
 
-def info_of(log: SqliteLog, stream: int) -> SessionInfo:
-    """The list entry of one session."""
+def info_of(log: SqliteLog, stream: int, at: Point | None) -> SessionInfo:
+    """The list entry of one session as of a point."""
     with log.snapshot() as connection:
         require_current(connection)
-        return info(connection, sessions.select(connection, streams=[stream])[0])
+        listed = sessions.select(connection, streams=[stream])[0]
+        if at is not None:
+            version = version_at(connection, _head(connection, stream), at)
+            listed = listed._replace(row=past.row_at(connection, listed.row, version))
+        return info(connection, listed)
 
 
 def info(connection: apsw.Connection, listed: ListedSession) -> SessionInfo:

@@ -20,11 +20,12 @@ from eventstore.replaying.steps import Step, Until, steps
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.state import SessionState
-from eventstore.store import executor, lifecycle, reads
+from eventstore.store import context, executor, lifecycle, reads
+from eventstore.store.context import Context, ContextFormat
 from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
-from eventstore.store.views import CompactionView, MessageView, SessionInfo, ToolCallView
+from eventstore.store.views import AsOf, CompactionView, MessageView, SessionInfo, ToolCallView
 from projections.queries.usage import UsageTotals
 
 
@@ -346,9 +347,16 @@ class Session:
         """The folded state, now or as of a point."""
         return reads.state_of(self.store.log, self.stream, at)
 
-    def info(self) -> SessionInfo:
-        """What a list of sessions shows of this one."""
-        return reads.info_of(self.store.log, self.stream)
+    def as_of(self, at: Point | None = None, *, history: bool = False) -> AsOf:
+        """All that is compared of a session (`eventstore.comparison`), now or as of a point.
+
+        Its messages are the active ones; with `history` all there were, each in its state then.
+        """
+        return reads.as_of(self.store.log, self.stream, at, history)
+
+    def info(self, at: Point | None = None) -> SessionInfo:
+        """What a list of sessions shows of this one, now or as of a point."""
+        return reads.info_of(self.store.log, self.stream, at)
 
     def messages(self, at: Point | None = None) -> list[MessageView]:
         """The active messages in the order a model would be sent them, now or as of a point."""
@@ -381,6 +389,27 @@ class Session:
         return to_chat(
             messages, prompt=text, limit=limit, unanswered=unanswered, reasoning=reasoning
         )
+
+    def context(
+        self,
+        at: Point | None = None,
+        *,
+        format: ContextFormat = "openai",  # noqa: A002
+        limit: int | None = None,
+        unanswered: Unanswered = "placeholder",
+        reasoning: bool = False,
+        prompt: bool = True,
+    ) -> Context:
+        """What a model was sent, in a provider's form or as text, and what the notes stand for.
+
+        `format` is ``openai`` (as `chat`), ``anthropic`` or ``text``; the modules of
+        `eventstore.conversation` state the rules. `reasoning` is for the first and the last:
+        Anthropic's form has the thinking that can be given back.
+        """
+        return context.context(
+            self.store.log, self.stream, at, format=format, limit=limit, unanswered=unanswered,
+            reasoning=reasoning, prompt=prompt,
+        )  # fmt: skip
 
     def events(
         self, *, after: int = 0, upto: int | None = None, content: bool = True

@@ -83,6 +83,23 @@ class MessageView(Struct, frozen=True, omit_defaults=True):
     erased: bool = False
 
 
+class AsOf(Struct, frozen=True, kw_only=True):
+    """A session as it was at a version: what is in force, and its messages.
+
+    `name` finds the session now.
+    """
+
+    name: str
+    version: int
+    status: str
+    title: str | None
+    prompt: str | None
+    model: str | None
+    provider: str | None
+    configuration: dict[str, Any] | None
+    messages: tuple[MessageView, ...]
+
+
 class ToolCallView(Struct, frozen=True, kw_only=True):
     """A tool call with its result, as far as there is one and neither was erased."""
 

@@ -11,6 +11,7 @@ from eventstore.log.engine import rows_of
 
 _CHILDREN = "SELECT stream FROM lineage WHERE source = ? AND relation = 'spawned' ORDER BY stream"
 _FORKS = "SELECT stream FROM lineage WHERE source = ? AND relation = 'forked' ORDER BY stream"
+_ORIGIN = "SELECT source, source_version FROM lineage WHERE stream = ? AND relation = 'forked'"
 _FAMILY = (
     "WITH RECURSIVE family (stream) AS (SELECT ?1 UNION "
     "SELECT l.stream FROM lineage AS l JOIN family AS f ON l.source = f.stream) "
@@ -59,6 +60,12 @@ def links(connection: apsw.Connection, streams: Sequence[int] | None) -> list[Li
     found = [Link(*row) for row in rows_of(connection, _LINKS)]
     chosen = None if streams is None else set(streams)
     return found if chosen is None else [one for one in found if one.stream in chosen]
+
+
+def origin(connection: apsw.Connection, stream: int) -> tuple[int, int] | None:
+    """The session that this one was forked from, and at which of its versions; None for none."""
+    row = connection.execute(_ORIGIN, (stream,)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]))
 
 
 def family(connection: apsw.Connection, stream: int) -> list[int]:

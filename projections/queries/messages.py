@@ -20,6 +20,14 @@ _MESSAGES = (
 )
 _ALL = 1 << 62
 
+#: An event folds or removes a message once at most, and what removed it gave it its last state.
+_STATES_AT = (
+    "SELECT seq, CASE WHEN removed_version <= ?1 THEN state WHEN folded_version <= ?1 THEN "
+    "(SELECT CASE e.type WHEN 'context.compacted' THEN 'compacted' ELSE 'consolidated' END "
+    "FROM events AS e WHERE e.stream = m.stream AND e.version = m.folded_version) END "
+    "FROM messages AS m WHERE stream = ?2 AND state <> 'active' ORDER BY seq"
+)
+
 
 class MessageRow(NamedTuple):
     """A message of a session; for one that a fork took over, `event` is the origin's.
@@ -58,3 +66,9 @@ def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> li
     for first, length in runs:
         found.extend(in_range(connection, stream, first, first + length - 1))
     return found
+
+
+def states_at(connection: apsw.Connection, stream: int, version: int) -> dict[int, str]:
+    """What the messages of a session were at a version, by seq; active ones are left out."""
+    rows = rows_of(connection, _STATES_AT, (version, stream))
+    return {seq: state for seq, state in rows if state is not None}

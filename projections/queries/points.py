@@ -26,15 +26,15 @@ _BEYOND_ROUND = (
     f"SELECT version {_ROUNDS} AND json_extract(facts, '$.round') > ? ORDER BY version LIMIT 1"
 )
 _LAST_ROUND = f"SELECT max(json_extract(facts, '$.round')) {_ROUNDS}"
+#: CROSS JOIN: the first event of each session, not all events to find the first ones.
 _CHANGED_AFTER = (
     "SELECT p.stream, e.position FROM sessions AS p "
-    "JOIN events AS e ON e.stream = p.stream AND e.version = 1 "
+    "CROSS JOIN events AS e ON e.stream = p.stream AND e.version = 1 "
     "WHERE p.updated_at > ? ORDER BY e.position"
 )
 _CALLS_FROM = (
-    "SELECT coalesce(sum(json_array_length(e.facts, '$.call_ids')), 0) FROM messages AS m "
-    "JOIN events AS e ON e.position = m.position "
-    "WHERE m.stream = ? AND m.seq >= ? AND m.inherited = 0"
+    "SELECT coalesce(sum(json_array_length(facts, '$.call_ids')), 0) FROM events WHERE position IN "
+    "(SELECT call_position FROM tool_calls WHERE stream = ? AND seq >= ?)"
 )
 _OWN_MESSAGE = "SELECT position FROM messages WHERE stream = ? AND seq = ? AND inherited = 0"
 

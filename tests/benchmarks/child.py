@@ -10,10 +10,11 @@ from pathlib import Path
 
 from eventstore import SessionStore
 from eventstore.importers import import_paths
+from projections.builtin import BUILTIN
 
 
 def main() -> None:
-    """``child.py import|rebuild|idle STORE [TRANSCRIPT...]``."""
+    """``child.py import|rebuild|rebuild-all|idle STORE [TRANSCRIPT...]``."""
     task, path, *transcripts = sys.argv[1:]
     with SessionStore.open(path, durability="normal") as store:
         begin = time.perf_counter()
@@ -21,6 +22,8 @@ def main() -> None:
             for _ in import_paths(store, map(Path, transcripts)):
                 pass
         elif task == "rebuild":
+            store.rebuild([projection.name for projection in BUILTIN])
+        elif task == "rebuild-all":
             store.rebuild()
         took = time.perf_counter() - begin
         events = store.head.position
