@@ -133,8 +133,17 @@ def test_a_consumer_that_dies_gets_again_what_it_did_not_commit(
 # -- who moves a place ---------------------------------------------------------------------------
 
 
-def test_the_second_of_two_consumers_with_one_name_is_told(store: SessionStore) -> None:
-    first, second = store.consumer("c"), store.consumer("c")
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_second_of_two_consumers_with_one_name_is_told(
+    store: SessionStore, elsewhere: bool
+) -> None:
+    """In one process, or through another opening of the file."""
+    with SessionStore.open(store.path) as other:
+        _two_with_one_name(store, other if elsewhere else store)
+
+
+def _two_with_one_name(store: SessionStore, other: SessionStore) -> None:
+    first, second = store.consumer("c"), other.consumer("c")
     events = list(store.events())
     first.commit(events[2])
     for event in (events[1], events[4]):

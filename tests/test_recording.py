@@ -144,6 +144,47 @@ def test_a_request_is_the_context_that_the_session_had(session: Session) -> None
         assert exchange.prompted
 
 
+@settings(max_examples=budget(40), deadline=None, database=None)
+@given(st.data())
+def test_every_request_is_what_the_session_gave_then_whatever_happened(data: Any) -> None:
+    with SessionStore.open(":memory:") as store:
+        session = store.create("s")
+        folds = 0  # no provider goes on with a response after its context was changed
+        for number in range(data.draw(st.integers(2, 30))):
+            seqs = [message.seq for message in session.messages()]
+            match data.draw(st.integers(0, 8)):
+                case 0 | 1:
+                    session.append("user", f"text {number}")
+                case 2 | 3:
+                    reply = data.draw(st.sampled_from([None, f"r-{folds}"]))
+                    session.append("assistant", f"text {number}", response_id=reply)
+                case 4:
+                    call = ToolCall(id=f"c{number}", name="look", arguments={"n": number})
+                    session.append("assistant", tool_calls=[call])
+                case 5:
+                    asked = session.state().open_calls
+                    if asked:
+                        session.append("tool", f"text {number}", call_id=asked[0])
+                case 6:
+                    session.change_prompt(data.draw(st.sampled_from([None, "Be brief."])))
+                case 7 if seqs:
+                    session.compact(seqs[0], data.draw(st.sampled_from(seqs)), "a note")
+                    folds += 1
+                case 8 if seqs:
+                    session.retract(data.draw(st.sampled_from(seqs)))
+                    folds += 1
+        session.append("user", "the last word")
+        session.append("assistant", "yes")
+        script = script_of(session)
+        for exchange in script.exchanges:
+            assert script.at(exchange.request) == session.chat(exchange.version)
+            answer = session.chat(exchange.version + 1)[-1]
+            if answer["role"] == "assistant" and "tool_calls" not in answer:
+                assert script.messages[exchange.response]["content"].startswith(answer["content"])
+        with Recording.from_script(scripts.decode(scripts.encode(script), "f")) as recording:
+            walk(recording)
+
+
 @pytest.mark.parametrize(
     ("changed", "number"), [({"limit": 4}, 3), ({"limit": 100}, 5), ({"system": "You see."}, 1)]
 )
