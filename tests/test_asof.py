@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from engine_support import budget, populated, ticking
 from hypothesis import HealthCheck, given, settings
 from import_samples import data_folder, import_one
 
-from eventstore import At, Session, SessionStore, snapshots
+from eventstore import AsyncSessionStore, At, Session, SessionStore, snapshots
 from eventstore.errors import InvalidRangeError, InvalidValueError, UnknownMessageError
 
 quick = settings(
@@ -129,6 +130,23 @@ def test_a_fork_can_begin_at_any_point() -> None:
             fork = root.fork(f"fork-{number}", at=point)
             assert fork.state().origin_version == root.version_at(point)
             assert [m.seq for m in fork.messages()] == [m.seq for m in root.messages(point)]
+
+
+def test_tasks_read_and_fork_at_any_point(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with AsyncSessionStore.open(tmp_path / "s.db") as store:
+            session = await store.create("s")
+            for text in ("one", "two", "three"):
+                await session.append("user", text)
+            fork = await session.fork("f", at=At.seq(2))
+            assert [one.text for one in await fork.messages()] == ["one", "two"]
+            assert await session.version_at(At.seq(2)) == 3
+            assert (await session.context(At.seq(1))).sent == await session.chat(2)
+            [listed] = await store.sessions(at=At.position(3))
+            assert (listed.name, listed.messages) == ("s", 2)
+            assert (await session.info(At.seq(2))) == listed
+
+    asyncio.run(body())
 
 
 def test_usage_of_a_family_is_what_it_had_recorded_by_then(tmp_path: Path) -> None:

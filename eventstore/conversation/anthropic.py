@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from eventstore import codec
-from eventstore.conversation.turns import UNANSWERED, Asked, Turn, Unanswered, said, turns
+from eventstore.conversation.turns import UNANSWERED, Asked, Unanswered, said, turns
 from eventstore.errors import EventFormatError
 from eventstore.store.views import MessageView
 
@@ -39,12 +39,12 @@ def to_anthropic(
 ) -> dict[str, Any]:
     """``system`` (left out without a prompt) and ``messages`` of a request for these messages."""
     made: list[Block] = []
-    for turn in turns(messages, limit=limit, unanswered=unanswered):
-        if turn.role == "assistant":
-            _add(made, "assistant", _assistant(turn))
-            _add(made, "user", [_result(asked) for asked in turn.asked if asked.answered])
+    for role, group, calls in turns(messages, limit=limit, unanswered=unanswered):
+        if role == "assistant":
+            _add(made, "assistant", _assistant(group, calls))
+            _add(made, "user", [_result(asked) for asked in calls if asked.answered])
         else:
-            _add(made, "user", _blocks(said(turn.messages[0])))
+            _add(made, "user", _blocks(said(group[0])))
     if made and made[0]["role"] == "assistant":
         made.insert(0, {"role": "user", "content": [_text(BEGINNING)]})
     return {"messages": made} if prompt is None else {"system": prompt, "messages": made}
@@ -60,13 +60,13 @@ def _add(made: list[Block], role: str, blocks: list[Block]) -> None:
         made.append({"role": role, "content": blocks})
 
 
-def _assistant(turn: Turn) -> list[Block]:
-    blocks = [block for message in turn.messages for block in _thinking(message)]
-    for message in turn.messages:
+def _assistant(group: Sequence[MessageView], calls: Sequence[Asked]) -> list[Block]:
+    blocks = [block for message in group for block in _thinking(message)]
+    for message in group:
         blocks.extend(_blocks(said(message)))
     blocks.extend(
         {"type": "tool_use", "id": one.id, "name": one.call.name, "input": _input(one)}
-        for one in turn.asked
+        for one in calls
     )
     return blocks
 

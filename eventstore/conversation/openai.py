@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from eventstore import codec
-from eventstore.conversation.turns import UNANSWERED, Turn, Unanswered, said, turns
+from eventstore.conversation.turns import ERASED, UNANSWERED, Asked, Unanswered, turns
 from eventstore.events.catalogue import ToolCall
 from eventstore.store.views import MessageView
 
@@ -31,11 +31,11 @@ def to_chat(
     chat: list[ChatMessage] = []
     if prompt is not None:
         chat.append({"role": "system", "content": prompt})
-    for turn in turns(messages, limit=limit, unanswered=unanswered):
-        if turn.role == "assistant":
-            chat.extend(_assistant(turn, reasoning))
+    for role, group, asked in turns(messages, limit=limit, unanswered=unanswered):
+        if role == "assistant":
+            chat += _assistant(group, asked, reasoning)
         else:
-            chat.append(_plain(turn.messages[0]))
+            chat.append(_plain(group[0]))
     return chat
 
 
@@ -46,27 +46,34 @@ def _plain(message: MessageView) -> ChatMessage:
     return chat
 
 
-def _assistant(turn: Turn, reasoning: bool) -> list[ChatMessage]:
-    group = turn.messages
+def _assistant(
+    group: Sequence[MessageView], calls: Sequence[Asked], reasoning: bool
+) -> list[ChatMessage]:
     chat: ChatMessage = {"role": "assistant", "content": _joined(group)}
     if group[0].name is not None:
         chat["name"] = group[0].name
-    if turn.asked:
-        chat["tool_calls"] = [_call(asked.call) for asked in turn.asked]
+    if calls:
+        chat["tool_calls"] = [_call(asked.call) for asked in calls]
     if reasoning:
         thoughts = [message.reasoning for message in group if message.reasoning]
         if thoughts:
             chat["reasoning_content"] = "\n".join(thoughts)
-    if chat["content"] is None and not turn.asked:
+    if calls:
+        return [chat, *[_answer(asked) for asked in calls if asked.answered]]
+    if chat["content"] is None:
         if "reasoning_content" not in chat:
             return []
         chat["content"] = ""
-    answers = [
-        _result(asked.call, UNANSWERED if asked.result is None else _content(asked.result))
-        for asked in turn.asked
-        if asked.answered
-    ]
-    return [chat, *answers]
+    return [chat]
+
+
+def _answer(asked: Asked) -> ChatMessage:
+    content = UNANSWERED if asked.result is None else _content(asked.result)
+    return {
+        "role": "tool",
+        "tool_call_id": asked.call.id,
+        "content": "" if content is None else content,
+    }
 
 
 def _call(call: ToolCall) -> ChatMessage:
@@ -78,10 +85,6 @@ def _call(call: ToolCall) -> ChatMessage:
         "type": "function",
         "function": {"name": call.name, "arguments": arguments},
     }
-
-
-def _result(call: ToolCall, content: Any) -> ChatMessage:
-    return {"role": "tool", "tool_call_id": call.id, "content": "" if content is None else content}
 
 
 def _joined(group: Sequence[MessageView]) -> Any:
@@ -99,8 +102,9 @@ def _joined(group: Sequence[MessageView]) -> Any:
 
 
 def _content(message: MessageView) -> Any:
-    content = said(message)
-    return [_part(part) for part in content] if isinstance(content, list) else content
+    if message.erased:
+        return ERASED
+    return message.text if message.parts is None else [_part(part) for part in message.parts]
 
 
 def _part(part: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from eventstore import codec
-from eventstore.conversation.turns import UNANSWERED, Turn, Unanswered, said, turns
+from eventstore.conversation.turns import UNANSWERED, Asked, Turn, Unanswered, said, turns
 from eventstore.store.views import MessageView
 
 
@@ -25,25 +25,26 @@ def to_text(
     pieces = [] if prompt is None else [f"## system\n\n{prompt}"]
     for turn in turns(messages, limit=limit, unanswered=unanswered):
         pieces.append("\n\n".join(_lines(turn, reasoning)))
-        pieces.extend(_results(turn))
+        pieces.extend(_results(turn[2]))
     return "\n\n".join(pieces) + "\n" if pieces else ""
 
 
 def _lines(turn: Turn, reasoning: bool) -> Iterator[str]:
-    seqs = ", ".join(f"#{message.seq}" for message in turn.messages)
-    yield f"## {turn.role} {seqs}"
-    for message in turn.messages:
+    role, group, calls = turn
+    seqs = ", ".join(f"#{message.seq}" for message in group)
+    yield f"## {role} {seqs}"
+    for message in group:
         if reasoning and message.reasoning:
             yield f"[thinking] {message.reasoning}"
         yield from _content(said(message))
-    for asked in turn.asked:
+    for asked in calls:
         arguments = asked.call.arguments
         text = arguments if isinstance(arguments, str) else _json(arguments or {})
         yield f"[calls {asked.call.name} as {asked.id}] {text}"
 
 
-def _results(turn: Turn) -> Iterator[str]:
-    for asked in turn.asked:
+def _results(calls: Sequence[Asked]) -> Iterator[str]:
+    for asked in calls:
         if not asked.answered:
             continue
         result = asked.result

@@ -16,7 +16,7 @@ A note stands where the messages it replaced stood; the system prompt comes firs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from eventstore.events.catalogue import ToolCall
@@ -40,29 +40,27 @@ class Asked(NamedTuple):
     answered: bool
 
 
-class Turn(NamedTuple):
-    """What a provider sees as one message: the pieces of a response, or one other message."""
-
-    messages: Sequence[MessageView]
-    asked: Sequence[Asked]
-
-    @property
-    def role(self) -> str:
-        """The role of all its messages."""
-        return self.messages[0].role
+#: What a provider sees as one message: its role, the message or pieces, and the calls in them.
+#: A plain tuple: resuming makes thousands of these.
+Turn: TypeAlias = tuple[str, Sequence[MessageView], Sequence[Asked]]
 
 
 def turns(
     messages: Sequence[MessageView], *, limit: int | None, unanswered: Unanswered
-) -> list[Turn]:
+) -> Iterator[Turn]:
     """The turns of these active messages, results with their calls; see the module's rules."""
     window = aligned(messages, limit)
     results = _results(window)
-    return [
-        Turn(group, _asked(group, results, unanswered))
-        for group in _grouped(window)
-        if group[0].role != "tool"
-    ]
+    for group in _grouped(window):
+        role = group[0].role
+        asked: Sequence[Asked] = ()
+        if role == "assistant":
+            for message in group:
+                if message.tool_calls:
+                    asked = _asked(group, results, unanswered)
+                    break
+        if role != "tool":
+            yield role, group, asked
 
 
 def _asked(
@@ -70,8 +68,6 @@ def _asked(
     results: dict[tuple[str, int], MessageView],
     unanswered: Unanswered,
 ) -> list[Asked]:
-    if group[0].role != "assistant":
-        return []
     asked: list[Asked] = []
     for message in group:
         for index, call in enumerate(message.tool_calls or ()):
