@@ -61,6 +61,20 @@ class PositionLostError(StoreError):
     """The log does not hold the event that a kept position and leaf name."""
 
 
+class ConsumerMovedError(StoreError):
+    """The place of a named consumer is not where this consumer left it."""
+
+    def __init__(self, name: str, kept: int | None, known: int | None) -> None:
+        now = "there is none any more" if kept is None else f"it is {kept} now"
+        left = "had none" if known is None else f"left it at {known}"
+        super().__init__(
+            f"the position of consumer {name!r} was moved by somebody else: this one {left}, "
+            f"{now}; run one process under a name, or make the consumer anew to go on from there"
+        )
+        self.kept = kept
+        self.known = known
+
+
 # -- appending ---------------------------------------------------------------------------------
 
 
@@ -215,6 +229,28 @@ class ProjectionError(EventStoreError):
 
 class ProjectionBehindError(ProjectionError):
     """A projection has not reached the head of the log and cannot be caught up here."""
+
+
+# -- replaying ---------------------------------------------------------------------------------
+
+
+class ReplayError(EventStoreError):
+    """What was recorded does not suffice to run an agent against it."""
+
+
+class DivergenceError(ReplayError):
+    """An agent asked its model or a tool for something else than was recorded.
+
+    `expected` and `made` are both requests as they were compared, None for none; `diff` is a
+    unified diff of them as JSON.
+    """
+
+    def __init__(self, what: str, expected: Any, made: Any, diff: str) -> None:
+        super().__init__(f"{what}\n{diff}" if diff else what)
+        self.what = what
+        self.expected = expected
+        self.made = made
+        self.diff = diff
 
 
 # -- import ------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from eventstore.errors import InvalidRangeError, InvalidValueError, PositionLostError
-from eventstore.events.stored import CLASSES, name_of
+from eventstore.events.stored import CLASSES
 from eventstore.log import reading
 from eventstore.log.port import Head, Recorded
 from eventstore.log.sqlite import SqliteLog
@@ -37,7 +37,7 @@ class Cursor:
         content: bool,
     ) -> None:
         self._log = log
-        self._types = _checked(types)
+        self._types = checked_types(types)
         self._stream = stream
         self._content = content
         self._mark = _mark(log, after, stream)
@@ -45,6 +45,11 @@ class Cursor:
     def read(self) -> tuple[list[Recorded], bool]:
         """The next events that match, and whether there may be more of them now."""
         with self._log.reader() as connection:
+            if self._types is not None:
+                page, self._mark, more = reading.page_of_types(
+                    connection, self._stream, self._mark, self._types, self._content
+                )
+                return page, more
             if self._stream is None:
                 page = reading.page_of_log(
                     connection, self._mark, None, self._content, reading.PAGE
@@ -55,16 +60,14 @@ class Cursor:
                 )
         if page:
             self._mark = page[-1].position if self._stream is None else page[-1].version
-        more = len(page) == reading.PAGE
-        if self._types is not None:
-            page = [one for one in page if name_of(one.event) in self._types]
-        return page, more
+        return page, len(page) == reading.PAGE
 
 
-def _checked(types: Sequence[str] | str | None) -> frozenset[str] | None:
+def checked_types(types: Sequence[str] | str | None) -> tuple[str, ...] | None:
+    """The names of types, each once; raises `InvalidValueError` for one that there cannot be."""
     if types is None:
         return None
-    names = frozenset((types,) if isinstance(types, str) else types)
+    names = tuple(sorted({types} if isinstance(types, str) else set(types)))
     for name in names:
         if name not in CLASSES and not name.startswith("x."):
             raise InvalidValueError(f"there is no event type {name!r}; there are {sorted(CLASSES)}")
@@ -90,21 +93,27 @@ def _mark(log: SqliteLog, after: int | Head, stream: int | None) -> int:
 
 
 def follow(
-    log: SqliteLog, cursor: Cursor, *, live: bool, timeout: float | None
+    log: SqliteLog,
+    cursor: Cursor,
+    *,
+    live: bool,
+    timeout: float | None,
+    settled: Callable[[Recorded], None] | None = None,
 ) -> Iterator[Recorded]:
     """The events of a cursor; a `live` one waits for more, at most `timeout` seconds for each.
 
+    `settled` is told the last event of a page when the caller has come back from all of it.
     Raises `StoreClosedError` when the store is closed meanwhile.
     """
     if not live:
-        yield from _present(cursor)
+        yield from _present(cursor, settled)
         return
     changed = threading.Event()
     with log.changes.listening(changed.set):
         deadline = _deadline(timeout)
         while True:
             changed.clear()
-            for recorded in _present(cursor):
+            for recorded in _present(cursor, settled):
                 yield recorded
                 deadline = _deadline(timeout)
             # An event that is committed from here on sets `changed`, so none is waited past.
@@ -113,12 +122,14 @@ def follow(
                 return
 
 
-def _present(cursor: Cursor) -> Iterator[Recorded]:
+def _present(cursor: Cursor, settled: Callable[[Recorded], None] | None) -> Iterator[Recorded]:
     """What the cursor can read now."""
     more = True
     while more:
         page, more = cursor.read()
         yield from page
+        if page and settled is not None:
+            settled(page[-1])
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -70,6 +70,7 @@ def build(path: Path) -> None:
         other.append("assistant", "half \ud83d an emoji", reasoning="hm")
         other.end("done")
         store.create("over").close()
+        store.consumer("indexer").commit(next(store.events(after=11)))
 
 
 @pytest.fixture

@@ -27,7 +27,9 @@ from eventstore import (
     cancelled_append,
     errors,
 )
+from eventstore.aio.consumer import AsyncConsumer
 from eventstore.aio.within import StoreWithin
+from eventstore.consumers.consumer import Consumer
 from eventstore.session import commands as do
 from projections.base import Projection
 
@@ -81,10 +83,11 @@ async def outcome_after_cancelling(task: asyncio.Task[Any]) -> errors.AppendCanc
     [
         (SessionStore, AsyncSessionStore, {"handle"}),
         (Session, AsyncSession, {"wrapped"}),
+        (Consumer, AsyncConsumer, set()),
     ],
 )
 def test_the_names_and_arguments_are_the_same(sync: type, own: type, extra: set[str]) -> None:
-    names = {name for name in vars(sync) if not name.startswith("_")}
+    names = {name for cls in sync.__mro__[:-1] for name in vars(cls) if not name.startswith("_")}
     assert {name for name in vars(own) if not name.startswith("_")} - extra == names
     for name in names:
         theirs, ours = inspect.getattr_static(sync, name), inspect.getattr_static(own, name)
@@ -100,10 +103,11 @@ def test_the_names_and_arguments_are_the_same(sync: type, own: type, extra: set[
 
 #: What never touches the file, or gives what is iterated or entered.
 NOT_AWAITED = {"open", "path", "new_id", "require_own", "events", "follow", "read", "detached",
-               "id", "incarnation", "stream", "store", "wrapped", "handle"}  # fmt: skip
+               "id", "incarnation", "stream", "store", "wrapped", "handle", "place",
+               "replay"}  # fmt: skip
 
 
-@pytest.mark.parametrize("cls", [AsyncSessionStore, AsyncSession])
+@pytest.mark.parametrize("cls", [AsyncSessionStore, AsyncSession, AsyncConsumer])
 def test_everything_else_is_awaited(cls: type) -> None:
     for name in vars(cls):
         if not name.startswith("_") and name not in NOT_AWAITED:

@@ -118,6 +118,8 @@ def fields_of(section: str) -> set[str]:
 #: Fields whose values are described elsewhere, or are whatever was stored.
 OPAQUE = {
     "show": {"session", "messages.tool_calls", "messages.parts", "messages.metadata"},
+    "fork": {"session"},
+    "replay": {"event"},
     "resume": {"tool_calls", "content"},
     "context": {"sent", "coverage"},
     "diff": {

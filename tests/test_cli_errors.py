@@ -19,7 +19,7 @@ from eventstore import SessionStore
 __all__ = ["db"]
 
 READING = [["sessions"], ["show", "x"], ["resume", "x"], ["log"], ["check"], ["verify"],
-           ["doctor"]]  # fmt: skip
+           ["doctor"], ["replay", "x"], ["fixture", "x"], ["tree"], ["consumers"]]  # fmt: skip
 
 
 def damage(path: Path, sql: str) -> None:
@@ -37,7 +37,9 @@ def damage(path: Path, sql: str) -> None:
 # -- 1: failed, or nothing found ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [*READING, ["rebuild"]], ids=lambda words: words[0])
+@pytest.mark.parametrize(
+    "words", [*READING, ["rebuild"], ["fork", "x"]], ids=lambda words: words[0]
+)
 def test_only_import_and_demo_create_a_store(words: list[str], db: Path) -> None:
     missing = db.with_name("missing.db")
     done = run(*words, "--db", missing)
@@ -72,7 +74,7 @@ def test_a_directory_is_no_store(db: Path) -> None:
     assert "is a directory" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["show", "resume", "log"])
+@pytest.mark.parametrize("command", ["show", "resume", "log", "replay"])
 def test_an_id_is_found_by_a_unique_beginning(command: str, db: Path) -> None:
     assert run(command, "oth", "--db", db).stdout == run(command, "other", "--db", db).stdout
     assert run(command, "chat-1", "--db", db).exit_code == 0, "an exact id is not ambiguous"

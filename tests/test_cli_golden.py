@@ -41,6 +41,21 @@ COMMANDS: dict[str, list[str]] = {
     "search-newest": ["search", "hours NOT nothing", "--newest", "-n", "2"],
     "search-context": ["search", "look", "-C", "1"],
     "search-hostile": ["search", "owned"],
+    "replay": ["replay", "chat-1"],
+    "replay-until": [
+        "replay",
+        "chat-1",
+        "--from",
+        "5",
+        "--type",
+        "prompt.changed",
+        "--until",
+        "tool=read and text~look",
+    ],
+    "replay-hostile": ["replay", "other"],
+    "tree": ["tree"],
+    "tree-session": ["tree", "chat-1"],
+    "consumers": ["consumers"],
     "stats": ["stats"],
     "stats-model": ["stats", "--by", "model"],
     "stats-day": ["stats", "--by", "day"],
@@ -53,7 +68,7 @@ COMMANDS: dict[str, list[str]] = {
 LISTINGS = [
     name
     for name, words in COMMANDS.items()
-    if words[0] in ("sessions", "show", "search", "stats", "log")
+    if words[0] in ("sessions", "show", "search", "stats", "log", "replay", "tree", "consumers")
 ]
 
 
@@ -175,6 +190,35 @@ def test_the_demo_tells_its_story(db: Path) -> None:
     done = run("demo", "--db", db.with_name("new.db"))
     assert (done.exit_code, done.stderr) == (0, "")
     golden("demo.txt", done.stdout_bytes.decode())
+
+
+def test_the_json_of_fork_is_as_promised(db: Path) -> None:
+    done = run("fork", "chat-1", "--at", "seq:3", "--id", "again", "--json", "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    shown = json.loads(done.stdout_bytes)["session"]
+    assert (shown["origin"], shown["origin_version"], shown["active_messages"]) == ("chat-1", 7, 3)
+    times = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", done.stdout_bytes.decode())
+    golden("fork.json", times)
+
+
+def test_fork_prints_the_new_id_alone(db: Path) -> None:
+    done = run("fork", "chat-1", "--at", "before:1", "--id", "again", "--db", db)
+    assert (done.exit_code, done.stdout) == (0, "again\n")
+    assert done.stderr == "eventstore: a fork of chat-1 at version 8, with 4 active messages\n"
+    past = run("resume", "chat-1", "--at", "before:1", "--json", "--db", db)
+    assert run("resume", "again", "--json", "--db", db).stdout == past.stdout
+    made = run("fork", "chat-1", "--db", db).stdout.strip()
+    assert run("show", made, "--db", db).exit_code == 0
+    assert run("fork", "chat-1", "--id", "again", "--db", db).exit_code == 1
+    assert run("fork", "chat-1", "--at", "0", "--db", db).exit_code == 1
+
+
+def test_the_json_of_fixture_is_as_promised(db: Path) -> None:
+    done = run("fixture", "chat-1", "--json", "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden("fixture.json", done.stdout_bytes.decode())
+    golden("fixture-file.txt", Path("replay_chat_1.json").read_text("utf-8"))
+    golden("fixture-test.txt", Path("test_replay_chat_1.py").read_text("utf-8"))
 
 
 def test_errors_are_json_too(db: Path) -> None:

@@ -25,7 +25,8 @@ from eventstore.cli.text import cut, inline, local_time, on_one_line, visible, w
 __all__ = ["db"]
 
 SAMPLE = files("eventstore.cli") / "demo_session.jsonl"
-WORDS = [["sessions", "--all"], ["show", "other"], ["resume", "other"], ["log", "--content"]]
+WORDS = [["sessions", "--all"], ["show", "other"], ["resume", "other"], ["log", "--content"],
+         ["replay", "other"], ["tree"]]  # fmt: skip
 
 #: Control characters that no output may hold: all but tab and line end.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

@@ -33,8 +33,10 @@ import pytest
 
 import eventstore
 from eventstore import ANY, Session, SessionStore
+from eventstore.consumers.consumer import Consumer
 from eventstore.events import catalogue
 from eventstore.log import blobs, entry, schema
+from eventstore.replaying.recording import Recording
 
 ROOT = Path(__file__).parent.parent
 UPDATE = bool(os.environ.get("UPDATE_DOCS"))
@@ -269,7 +271,7 @@ def python_of_every_page() -> str:
     )
 
 
-@pytest.mark.parametrize("cls", [SessionStore, Session])
+@pytest.mark.parametrize("cls", [SessionStore, Session, Consumer])
 def test_every_public_name_is_used_in_an_example(cls: type) -> None:
     code = python_of_every_page()
     names = [name for name in vars(cls) if not name.startswith("_")]
@@ -433,7 +435,7 @@ def test_the_table_of_contents_is_current() -> None:
     generated("docs/file-format.md", "contents", contents_table())
 
 
-@pytest.mark.parametrize("cls", [SessionStore, Session])
+@pytest.mark.parametrize("cls", [SessionStore, Session, Consumer, Recording])
 def test_the_reference_is_current(cls: type) -> None:
     generated("docs/api.md", cls.__name__, reference_of(cls))
 

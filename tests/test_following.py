@@ -15,11 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
 from cli_support import run, spawn
-from engine_support import budget
+from engine_support import budget, populated
+from hypothesis import given, settings
 
 from eventstore import AsyncSessionStore, SessionStore, errors
+from eventstore.events.stored import CLASSES, name_of
+from eventstore.log import reading
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head
 
@@ -34,6 +38,10 @@ for start in range(0, count, 10):
         for number in range(start, min(start + 10, count)):
             session.append("user", str(number))
 """
+
+
+#: A store with events of every type, which nobody changes.
+EVERYTHING = populated(":memory:")
 
 
 def write(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:
@@ -67,6 +75,43 @@ def test_a_follower_that_is_not_live_ends_at_the_head(store: SessionStore) -> No
     assert positions(store.follow(types=["title.set", "x.a.b"], session=a, live=False)) == [2]
     bare = next(store.follow(session=b, types="message.appended", content=False, live=False))
     assert bare.event.content is None
+
+
+@settings(max_examples=budget(60), deadline=None, database=None)
+@given(
+    st.sets(st.sampled_from([*CLASSES, "x.acme.moved", "x.a.b"])),
+    st.integers(1, 7), st.integers(1, 9), st.integers(0, 40), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_choosing_types_gives_the_events_of_these_types_wherever_a_page_ends(
+    types: set[str], page: int, stretch: int, after: int, one: bool, content: bool
+) -> None:
+    session = EVERYTHING.session("root") if one else None
+    every = EVERYTHING.follow(after, session=session, content=content, live=False)
+    expected = [recorded for recorded in every if name_of(recorded.event) in types]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "PAGE", page)
+        patch.setattr(reading, "STRETCH", stretch)
+        found = EVERYTHING.follow(
+            after, types=list(types), session=session, content=content, live=False
+        )
+        assert list(found) == expected
+
+
+def test_events_of_other_types_are_not_decoded(
+    store: SessionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = store.create("a", title="A")
+    for number in range(20):
+        session.append("user", str(number))
+    decoded = []
+    event_of = reading.event_of
+
+    def counted(position: int, *columns: Any) -> Any:
+        decoded.append(position)
+        return event_of(position, *columns)
+
+    monkeypatch.setattr(reading, "event_of", counted)
+    assert positions(store.follow(types="title.set", live=False)) == decoded == [2]
 
 
 def test_what_cannot_be_followed_is_refused_at_once(store: SessionStore) -> None:

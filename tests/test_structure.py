@@ -69,7 +69,7 @@ LAYERS = {
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
     "eventstore.claims": (*GROUND, "eventstore.claims"),
     "projections": (*GROUND, "projections"),
-    "eventstore.testing": (*GROUND, "eventstore.testing"),
+    "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
 }
 
 

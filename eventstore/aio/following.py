@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from eventstore.aio.threads import Threads
@@ -19,6 +19,7 @@ async def follow(
     *,
     live: bool,
     timeout: float | None,
+    settled: Callable[[Recorded], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Recorded]:
     """The events of the cursor that `begin` makes; see `eventstore.following.follow`."""
     cursor = await threads.read(begin)
@@ -29,14 +30,14 @@ async def follow(
             loop.call_soon_threadsafe(changed.set)
 
     if not live:
-        async for recorded in _present(threads, cursor):
+        async for recorded in _present(threads, cursor, settled):
             yield recorded
         return
     with changes.listening(wake):
         deadline = _deadline(timeout)
         while True:
             changed.clear()
-            async for recorded in _present(threads, cursor):
+            async for recorded in _present(threads, cursor, settled):
                 yield recorded
                 deadline = _deadline(timeout)
             try:
@@ -46,13 +47,17 @@ async def follow(
                 return
 
 
-async def _present(threads: Threads, cursor: Cursor) -> AsyncIterator[Recorded]:
+async def _present(
+    threads: Threads, cursor: Cursor, settled: Callable[[Recorded], Awaitable[None]] | None
+) -> AsyncIterator[Recorded]:
     """What the cursor can read now."""
     more = True
     while more:
         page, more = await threads.read(cursor.read)
         for recorded in page:
             yield recorded
+        if page and settled is not None:
+            await settled(page[-1])
 
 
 def _deadline(timeout: float | None) -> float | None:

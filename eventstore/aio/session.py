@@ -6,13 +6,14 @@ Commands of concurrent tasks share group commits. What only wraps is made from t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from eventstore.aio.threads import Threads
 from eventstore.aio.within import session_within
 from eventstore.log.port import Recorded
+from eventstore.replaying.steps import Step, Until
 from eventstore.store.points import Point
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
@@ -207,6 +208,22 @@ class AsyncSession:
         """The session's events in order, versions after … upto; for ``async for``."""
         return self.store.threads.pages(
             lambda: self.wrapped.events(after=after, upto=upto, content=content)
+        )
+
+    def replay(
+        self,
+        *,
+        after: Point = 0,
+        upto: Point | None = None,
+        types: Sequence[str] | str | None = None,
+        until: Until | None = None,
+        content: bool = True,
+    ) -> AsyncIterator[Step]:
+        """The session's events with the state before and after each; see `Session.replay`."""
+        return self.store.threads.pages(
+            lambda: self.wrapped.replay(
+                after=after, upto=upto, types=types, until=until, content=content
+            )
         )
 
     async def children(self) -> list[AsyncSession]:

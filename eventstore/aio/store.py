@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eventstore.aio.consumer import AsyncConsumer
 from eventstore.aio.following import follow
 from eventstore.aio.opening import Opening
 from eventstore.aio.reading import AsyncReader, reading
 from eventstore.aio.session import AsyncSession
 from eventstore.aio.threads import Threads
 from eventstore.aio.within import StoreWithin
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor
@@ -29,6 +31,7 @@ from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
 from eventstore.store.statistics import Stats
+from eventstore.store.trees import Branch
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
 from projections.check import Difference
@@ -300,6 +303,11 @@ class AsyncSessionStore:
         """Messages, model calls, tokens and cost; see `SessionStore.stats`."""
         return await self.threads.read(lambda: self.wrapped.stats(by, since=since))
 
+    async def tree(self, session: AsyncSession | None = None) -> list[Branch]:
+        """Sessions as trees of who came from whom, with their cost; see `SessionStore.tree`."""
+        own = None if session is None else session.wrapped
+        return await self.threads.read(lambda: self.wrapped.tree(own))
+
     # -- commands on several sessions --------------------------------------------------------
 
     async def execute(
@@ -358,6 +366,25 @@ class AsyncSessionStore:
             return Cursor(log, after, types=types, stream=stream, content=content)
 
         return follow(self.threads, log.changes, begin, live=live, timeout=timeout)
+
+    async def consumer(
+        self,
+        name: str,
+        *,
+        types: Sequence[str] | str | None = None,
+        session: AsyncSession | None = None,
+        content: bool = True,
+    ) -> AsyncConsumer:
+        """A named consumer of the log; see `SessionStore.consumer`."""
+        own = None if session is None else session.wrapped
+        wrapped = await self.threads.read(
+            lambda: self.wrapped.consumer(name, types=types, session=own, content=content)
+        )
+        return AsyncConsumer(self.threads, self.wrapped.log.changes, wrapped)
+
+    async def consumers(self) -> list[ConsumerInfo]:
+        """The named consumers that have committed, and how far each is."""
+        return await self.threads.read(self.wrapped.consumers)
 
     async def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
         """Check every row of the log against its hashes; an empty list means nothing was changed.

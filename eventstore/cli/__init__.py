@@ -15,14 +15,18 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.backups import backup, erasures, restore
+from eventstore.cli.consumers import consumers
 from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
 from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
+from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
+from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.replay import replay
 from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
@@ -116,6 +120,7 @@ def main(context: click.Context) -> None:
       eventstore resume 5f3a9c1e --at 9 --json   what the model saw at version 9
       eventstore context 5f3a9c1e --at before:1  what it saw before a compaction
       eventstore diff 5f3a9c1e fork-2            where two runs went apart
+      eventstore fork 5f3a9c1e --at seq:40       go on from there, in a session of its own
       eventstore verify                          was anything changed?
 
     \b
@@ -137,8 +142,9 @@ def main(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    import_, sessions, show, search, resume, context_command, diff_command, log, stats, rebuild,
-    check, verify, doctor, salvage, backup, restore, erasures, demo,
+    import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
+    fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
+    erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

@@ -27,11 +27,10 @@ from eventstore.cli.output import (
     write_json_array,
     write_json_lines,
 )
-from eventstore.cli.render import as_json
-from eventstore.cli.shapes import actor_name, event_shape, facts_of, is_erased
+from eventstore.cli.render import facts_line
+from eventstore.cli.shapes import actor_name, event_shape, is_erased
 from eventstore.cli.text import cut, inline, local_time
 from eventstore.conversation import ERASED
-from eventstore.events.catalogue import Event
 from eventstore.events.stored import name_of
 from eventstore.log.port import Recorded
 from eventstore.store.session import Session
@@ -50,6 +49,11 @@ _NAME_WIDTH = 13
 @click.option(
     "-f", "--follow", is_flag=True, help="Then wait, and print what is appended, until Ctrl-C."
 )
+@click.option(
+    "--consumer",
+    metavar="NAME",
+    help="Go on after what was printed under this name before, and keep how far it is.",
+)
 @click.option("--content", is_flag=True, help="With the content: texts, arguments, titles.")
 @pager_option
 @listing_options
@@ -60,6 +64,7 @@ def log(
     last: int | None,
     since: int | None,
     follow: bool,
+    consumer: str | None,
     content: bool,
     no_pager: bool,
 ) -> None:
@@ -72,35 +77,59 @@ def log(
       eventstore log --since yesterday
       eventstore log --jsonl | jq -r .type | sort | uniq -c
       eventstore log -f -n 10
+      eventstore log -f --jsonl --consumer indexer
 
     Without SESSION the events of the whole store. A line holds the event's position in the log,
     when it was recorded, session and version, type, actor and facts. With --follow each is
-    printed as soon as it is stored, by whatever process.
+    printed as soon as it is stored, by whatever process. With --consumer each event is printed once
+    under that name, or again if the command ended in the midst of it (`eventstore consumers`).
     """  # noqa: D301
+    if consumer is not None and (last is not None or since is not None):
+        raise click.UsageError("--consumer says where to begin: leave out -n and --since.")
     if follow and settings.format is Format.JSON:
         raise click.UsageError("--follow never ends, an array would have to: use --jsonl")
-    with settings.open_for_reading(derived=False) as store:
+    reading = consumer is None
+    with (
+        settings.open_for_reading(derived=False)
+        if reading
+        else settings.open_for_writing() as store
+    ):
         chosen = None if session is None else find(store, session)
+        kept = None
+        if consumer is not None:
+            kept = store.consumer(consumer, session=chosen, content=content)
         if follow:
-            _follow(settings.format, store, chosen, last or None, since, content)
-        events = _select(store, chosen, last or None, since)
-        first = next(events, None)
+            coming = kept.follow() if kept else _coming(store, chosen, last, since, content)
+            _follow(settings.format, store, chosen, coming, content)
+        present = kept.follow(live=False) if kept else _select(store, chosen, last or None, since)
+        first = next(present, None)
         if first is not None:
-            events = chain([first], events)
-        session_of = _session_lookup(store)
-        shapes = (
-            event_shape(recorded, session_of(recorded.stream), content=content)
-            for recorded in events
-        )
-        if settings.format is Format.JSON:
-            write_json_array(shapes)
-        elif settings.format is Format.JSONL:
-            write_json_lines(shapes)
-        elif first is not None:
-            lines = _lines(events, session_of if chosen is None else None, content)
-            page(lines, pager=not no_pager)
+            events = chain([first], present)
+            _write(settings.format, store, chosen, events, content, pager=not no_pager)
     if first is None:
+        if settings.format is Format.JSON:
+            write_json_array([])
         nothing(f"no event matches in {settings.path}")
+
+
+def _write(
+    chosen: Format,
+    store: SessionStore,
+    session: Session | None,
+    events: Iterable[Recorded],
+    content: bool,
+    *,
+    pager: bool,
+) -> None:
+    """Print what there is."""
+    session_of = _session_lookup(store)
+    if chosen is Format.TEXT:
+        page(_lines(events, session_of if session is None else None, content), pager=pager)
+        return
+    shapes = (
+        event_shape(recorded, session_of(recorded.stream), content=content) for recorded in events
+    )
+    (write_json_array if chosen is Format.JSON else write_json_lines)(shapes)
 
 
 def _select(
@@ -119,22 +148,28 @@ def _select(
     return (event for event in events if event.recorded_at >= since)
 
 
+def _coming(
+    store: SessionStore, session: Session | None, last: int | None, since: int | None, content: bool
+) -> Iterator[Recorded]:
+    """What matches now and what will."""
+    head = store.head.position
+    first = next(_select(store, session, last or None, since), None)
+    after = head if first is None else first.position - 1
+    for recorded in store.follow(after, session=session, content=content):
+        if since is None or recorded.recorded_at >= since:
+            yield recorded
+
+
 def _follow(
     chosen: Format,
     store: SessionStore,
     session: Session | None,
-    last: int | None,
-    since: int | None,
+    coming: Iterable[Recorded],
     content: bool,
 ) -> NoReturn:
-    """Print what matches now and what will; each event is written when it is there."""
-    head = store.head.position
-    first = next(_select(store, session, last, since), None)
-    after = head if first is None else first.position - 1
+    """Print each event when it is there."""
     session_of = _session_lookup(store)
-    for recorded in store.follow(after, session=session, content=content):
-        if since is not None and recorded.recorded_at < since:
-            continue
+    for recorded in coming:
         if chosen is Format.JSONL:
             shape = event_shape(recorded, session_of(recorded.stream), content=content)
             write_json_lines([shape])
@@ -159,7 +194,7 @@ def _lines(
         line = (
             f"{recorded.position:>7}  {local_time(recorded.recorded_at)}  "
             f"{name}{f'v{recorded.version}':<5}  {inline(name_of(event)):<20}  "
-            f"{actor_name(recorded.actor):<8}  {_facts(event)}"
+            f"{actor_name(recorded.actor):<8}  {facts_line(event)}"
         ).rstrip()
         yield line if width is None else cut(line, width)
         if content:
@@ -172,19 +207,6 @@ def _column(name: str, width: int | None) -> str:
     if width is None:
         return f"{name:<36}  "
     return f"{cut(name, _NAME_WIDTH):<{_NAME_WIDTH}}  "
-
-
-def _facts(event: Event) -> str:
-    """The facts as ``name=value``, the time in words at the end."""
-    facts = facts_of(event)
-    facts.pop("occurred_at", None)
-    words = [
-        f"{key}={value if isinstance(value, str) else as_json(value)}"
-        for key, value in facts.items()
-    ]
-    if event.occurred_at is not None:
-        words.append(f"occurred {local_time(event.occurred_at)}")
-    return inline(" ".join(words))
 
 
 def _content_lines(recorded: Recorded) -> Iterator[str]:

@@ -8,9 +8,13 @@ from typing import Any
 import click
 
 from eventstore import codec
+from eventstore.cli.shapes import facts_of
 from eventstore.cli.text import inline, local_time, on_one_line, plural, visible
 from eventstore.conversation import ERASED, ChatMessage
-from eventstore.events.catalogue import Run
+from eventstore.events.catalogue import Event, MessageContent, Run
+from eventstore.events.stored import name_of
+from eventstore.replaying.steps import Step
+from eventstore.session import runs
 from eventstore.store.views import MessageView, SessionInfo
 
 _COLOURS = {"user": "green", "assistant": "cyan", "tool": "yellow", "system": "magenta"}
@@ -78,6 +82,65 @@ def chat_lines(message: ChatMessage) -> Iterator[str]:
         function = call["function"]
         yield _call_line(function["name"], function["arguments"], call["id"])
     yield ""
+
+
+def step_lines(step: Step) -> Iterator[str]:
+    """A step of `replay`: the event, its content, and what it changed."""
+    recorded = step.event
+    event, content = recorded.event, recorded.event.content
+    seq, role = getattr(event, "seq", None), getattr(event, "role", None)
+    label = f"v{recorded.version} {name_of(event)}"
+    if seq is not None:
+        label += f" #{seq} {role}"
+    yield _heading(label, role or "", [local_time(recorded.recorded_at)])
+    if content is None and recorded.commitment is not None:
+        yield _INDENT + ERASED
+    elif isinstance(content, MessageContent):
+        yield from _content_lines(content.text if content.parts is None else content.parts)
+        for call in content.tool_calls or ():
+            yield _call_line(call.name, call.arguments, call.id)
+    elif content is not None:
+        yield f"{_INDENT}{inline(codec.encode(content).decode())}"
+    if seq is None and (facts := facts_line(event)):
+        yield _INDENT + facts
+    for line in _changes(step):
+        yield f"{_INDENT}{click.style(line, dim=True)}"
+    if step.stopped:
+        yield f"{_INDENT}{click.style('stopped here', bold=True)}"
+    yield ""
+
+
+def facts_line(event: Event) -> str:
+    """An event's facts as ``name=value``, the time in words at the end."""
+    facts = facts_of(event)
+    facts.pop("occurred_at", None)
+    words = [
+        f"{key}={value if isinstance(value, str) else as_json(value)}"
+        for key, value in facts.items()
+    ]
+    if event.occurred_at is not None:
+        words.append(f"occurred {local_time(event.occurred_at)}")
+    return inline(" ".join(words))
+
+
+def _changes(step: Step) -> Iterator[str]:
+    """What differs between the states before and after."""
+    before, after = step.before, step.after
+    marks = [f"+ {seqs(step.added)}"] if step.added else []
+    marks += [f"- {seqs(step.removed)}"] if step.removed else []
+    if marks:
+        counts = f"{runs.count(before.active):,} → {runs.count(after.active):,}"
+        yield f"active {counts}: {'  '.join(marks)}"
+    for name in ("status", "round", "model", "provider"):
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield f"{name} {on_one_line(str(old or '-'))} → {on_one_line(str(new or '-'))}"
+    if before.open_calls != after.open_calls:
+        yield f"open calls: {inline(', '.join(after.open_calls)) or 'none'}"
+    for name in ("title", "prompt", "configuration", "pending"):
+        place = f"{name}_position"
+        if getattr(before, place) != getattr(after, place):
+            yield f"{name} {'unset' if getattr(after, place) is None else 'set'}"
 
 
 def _heading(label: str, role: str, marks: Sequence[str]) -> str:

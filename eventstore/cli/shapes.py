@@ -8,14 +8,19 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from eventstore.cli.output import iso
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.events.catalogue import CustomEvent, Event, ToolCall, UnknownEvent
 from eventstore.events.stored import name_of
 from eventstore.importers.reports import FileReport
 from eventstore.log.port import Actor, Head, Recorded
 from eventstore.log.verification import Finding
+from eventstore.replaying.steps import Step
+from eventstore.session import runs
+from eventstore.session.state import SessionState
 from eventstore.store.searching import Hit
 from eventstore.store.session import Session
 from eventstore.store.statistics import Stats
+from eventstore.store.trees import Branch
 from eventstore.store.views import MessageView, SessionInfo
 from projections.check import Difference
 
@@ -61,6 +66,40 @@ def event_shape(recorded: Recorded, session: Session, *, content: bool) -> JSONO
     }
 
 
+def step_shape(step: Step, session: Session) -> JSONObject:
+    """An event with the state before and after it."""
+    return {
+        "event": event_shape(step.event, session, content=True),
+        "before": state_shape(step.before),
+        "after": state_shape(step.after),
+        "added": [list(run) for run in step.added],
+        "removed": [list(run) for run in step.removed],
+        "stopped": step.stopped,
+    }
+
+
+def state_shape(state: SessionState) -> JSONObject:
+    """What a session is at a version; the text of what is in force is at the positions."""
+    return {
+        "version": state.version,
+        "status": state.status,
+        "active": [list(run) for run in state.active],
+        "active_messages": runs.count(state.active),
+        "messages": state.messages,
+        "next_seq": state.next_seq,
+        "compactions": state.compactions,
+        "round": state.round,
+        "model": state.model,
+        "provider": state.provider,
+        "open_calls": list(state.open_calls),
+        "title_position": state.title_position,
+        "prompt_position": state.prompt_position,
+        "configuration_position": state.configuration_position,
+        "pending_position": state.pending_position,
+        "updated_at": iso(state.updated_at) if state.version else None,
+    }
+
+
 def facts_of(event: Event) -> JSONObject:
     """An event's facts as a JSON object."""
     if isinstance(event, UnknownEvent):
@@ -82,6 +121,17 @@ def actor_name(number: int) -> str:
         return Actor(number).name.lower()
     except ValueError:
         return str(number)
+
+
+def consumer_shape(one: ConsumerInfo) -> JSONObject:
+    """A named consumer of the log."""
+    return {
+        "name": one.name,
+        "position": one.position,
+        "leaf": one.leaf.hex(),
+        "committed_at": iso(one.committed_at),
+        "behind": one.behind,
+    }
 
 
 def hit_shape(hit: Hit) -> JSONObject:
@@ -110,6 +160,31 @@ def stats_shape(one: Stats) -> JSONObject:
     shape["costs"] = [
         {"currency": currency or None, "cost_nanos": cost} for currency, cost in costs.items()
     ]
+    return shape
+
+
+def branch_shape(one: Branch) -> JSONObject:
+    """A session in a tree of sessions, with its own counts and those of everything below it."""
+    return {
+        "name": one.name,
+        "session_id": one.session_id,
+        "incarnation": one.incarnation,
+        "relation": one.relation,
+        "source": one.source,
+        "source_version": one.source_version,
+        "depth": one.depth,
+        "title": one.title,
+        "preview": one.preview,
+        "status": one.status,
+        "created_at": iso(one.created_at),
+        "own": _counts(one.own),
+        "total": _counts(one.total),
+    }
+
+
+def _counts(one: Stats) -> JSONObject:
+    shape = stats_shape(one)
+    del shape["name"]
     return shape
 
 

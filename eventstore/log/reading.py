@@ -27,6 +27,7 @@ _EVENTS_WITH_CONTENT = (
 )
 _OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"
 _OF_LOG = " WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
+_LAST_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE stream = ?"
 
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
 _HEAD = "SELECT position, leaf FROM events ORDER BY position DESC LIMIT 1"
@@ -45,6 +46,9 @@ _MAX = (1 << 63) - 1
 #: Events fetched by one statement: a read never keeps a statement open while the caller works,
 #: because an open read holds back the recycling of the write-ahead log.
 PAGE = 500
+
+#: Events that one statement looks at for those of some types: it may find none, and be long at it.
+STRETCH = 20_000
 
 
 Fetch: TypeAlias = Callable[[bytes], bytes | None]
@@ -90,6 +94,27 @@ def page_of_log(
     """At most `size` events of the log, positions after … upto."""
     sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + _OF_LOG
     return _fetch(connection, sql, (after, _MAX if upto is None else upto, size), content)
+
+
+def page_of_types(
+    connection: apsw.Connection, stream: int | None, after: int, types: Sequence[str], content: bool
+) -> tuple[list[Recorded], int, bool]:
+    """Events of these types after a position, or after a version of one stream.
+
+    Also how far was looked, and whether there may be more behind it. The others are not decoded.
+    """
+    if stream is None:
+        last, of = head_of(connection).position, _OF_LOG
+    else:
+        last, of = rows_of(connection, _LAST_VERSION, (stream,))[0][0], _OF_STREAM
+    upto = min(last, after + STRETCH)
+    chosen = f" WHERE e.type IN ({','.join('?' * len(types))}) AND"
+    sql = (_EVENTS_WITH_CONTENT if content else _EVENTS) + of.replace(" WHERE", chosen, 1)
+    values = (after, upto, PAGE) if stream is None else (stream, after, upto, PAGE)
+    page = _fetch(connection, sql, (*types, *values), content)
+    if len(page) < PAGE:
+        return page, max(after, upto), upto < last
+    return page, page[-1].position if stream is None else page[-1].version, True
 
 
 def by_keys(connection: apsw.Connection, stream: int, keys: Sequence[str]) -> list[Recorded]:

@@ -78,7 +78,7 @@ class SqliteTransaction:
         self._streams = streams
         self._memory = memory
         self._keyed = Memory()
-        self._clock = clock
+        self.clock = clock
         self._inline = inline
         self._recorded: list[Recorded] = []
         self._rows: list[tuple[Any, ...]] = []
@@ -153,7 +153,7 @@ class SqliteTransaction:
 
     def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
         """Give events their positions, versions and leaves, and keep their rows for the flush."""
-        now, stream = self._clock(), head.id
+        now, stream = self.clock(), head.id
         position, version, leaf, solid = (
             self._position, head.version, head.leaf, head.solid_version,
         )  # fmt: skip

@@ -7,6 +7,7 @@ note carries a higher seq than what follows it, so runs are in active order, not
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -100,16 +101,23 @@ def chosen(runs: Sequence[Run], wanted: Sequence[Run]) -> Runs:
     return joined(parts)
 
 
-def without(runs: Sequence[Run], unwanted: Sequence[Run]) -> Runs:
-    """The sequence without what is in `unwanted`."""
-    kept = list(runs)
-    for low, size in unwanted:
-        parts: list[Run] = []
-        for first, length in kept:
-            stop = first + length
-            if low + size <= first or low >= stop:
-                parts.append((first, length))
-            else:
-                parts += [(first, low - first), (low + size, stop - low - size)]
-        kept = [part for part in parts if part[1] > 0]
-    return joined(kept)
+def without(runs: Sequence[Run], others: Sequence[Run]) -> Runs:
+    """The numbers of the first sequence that are not in the second, in the order of the first."""
+    same = 0
+    for one, other in zip(runs, others, strict=False):
+        if one != other:
+            break
+        same += 1
+    taken = sorted(others[same:])
+    starts = [first for first, _ in taken]
+    parts: list[Run] = []
+    for first, length in runs[same:]:
+        at, end = first, first + length
+        for low, many in taken[max(0, bisect_right(starts, first) - 1) :]:
+            if low >= end:
+                break
+            if low + many > at:
+                parts.append((at, low - at))
+                at = low + many
+        parts.append((at, end - at))
+    return joined(parts)

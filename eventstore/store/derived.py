@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import apsw
 
 from eventstore import claims, snapshots
+from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
 from eventstore.log import reading
+from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from projections import checkpoints
@@ -27,7 +29,9 @@ ON_READ: tuple[type[Projection], ...] = (Search, Activities)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-_CACHES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('projections', 'snapshots', 'claims')"
+#: Tables that stand beside the log and come with no migration.
+_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers")
+_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?, ?)"
 
 
 class Registry:
@@ -55,6 +59,7 @@ class Registry:
             snapshots.create_table(connection)
             claims.create_table(connection)
             checkpoints.create_table(connection)
+            consumers.create_table(connection)
             try:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
             except ProjectionError:  # rows that the log does not give are in the way
@@ -62,7 +67,8 @@ class Registry:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            ready = connection.execute(_CACHES).get == 3 and self.is_current(connection)
+            there = connection.execute(_THERE, _BESIDE_THE_LOG).get
+            ready = there == len(_BESIDE_THE_LOG) and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
         for projection in self.inline.users:
@@ -194,12 +200,15 @@ class Registry:
                 if not isinstance(error, StaleError):
                     self.inline.detach(projection.name, ProjectionError(str(error)))
 
-    def require_current(self, connection: apsw.Connection, name: str) -> None:
-        """Raise `ProjectionBehindError` unless a projection is at the head of the log."""
+    def require_current(
+        self, connection: apsw.Connection, name: str, head: Head | None = None
+    ) -> None:
+        """Raise `ProjectionBehindError` unless a projection has come to `head`, or to the end."""
+        wanted = (head or reading.head_of(connection)).position
         for checkpoint, version, members in self._chosen([name]):
             at = usable(connection, members, checkpoint, version) or checkpoints.START
-            missing = reading.head_of(connection).position - at.position
-            if missing:
+            missing = wanted - at.position
+            if missing > 0:
                 raise ProjectionBehindError(
                     f"projection {name!r} lacks the last {missing} events; give it more time, or "
                     "open the store for writing once"

@@ -1,4 +1,4 @@
-"""A session, as callers hold it: commands that append events, and reads.
+"""A session, as callers hold it: commands that append events, beside the reads.
 
 A handle names one stream, that is one incarnation of a session id, and keeps no state of its own:
 every read sees what is in the store then, every command is decided inside the write transaction.
@@ -6,36 +6,26 @@ every read sees what is in the store then, every command is decided inside the w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
-from eventstore.conversation import ChatMessage, Unanswered, to_chat
 from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorded
 from eventstore.log.port import ANY, Actor, Expected, Recorded
-from eventstore.log.sqlite import SqliteLog
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
-from eventstore.session.state import SessionState
-from eventstore.store import context, executor, lifecycle, reads
-from eventstore.store.context import Context, ContextFormat
+from eventstore.store import executor, lifecycle, reads
 from eventstore.store.derived import Registry
 from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
-from eventstore.store.views import AsOf, CompactionView, MessageView, SessionInfo, ToolCallView
-from projections.queries.usage import UsageTotals
+from eventstore.store.session_reads import Readable, SessionReads
 
 
-class Owner(Protocol):
+class Owner(Readable, Protocol):
     """What a session needs of the store it belongs to; `SessionStore` is it."""
 
-    log: SqliteLog
     derived: Registry
-
-    @property
-    def path(self) -> str:
-        """The file's path."""
 
     @staticmethod
     def new_id() -> str:
@@ -52,24 +42,18 @@ class Owner(Protocol):
         """The session, if it is of this store."""
 
 
-class Session:
+class Session(SessionReads):
     """One session of a store; get it from `SessionStore.create` or `SessionStore.session`."""
 
     __slots__ = ("id", "incarnation", "store", "stream")
+
+    store: Owner
 
     def __init__(self, store: Owner, session_id: str, incarnation: int, stream: int) -> None:
         self.store = store
         self.id = session_id
         self.incarnation = incarnation
         self.stream = stream
-
-    def __repr__(self) -> str:
-        return f"<Session {self.id!r} (incarnation {self.incarnation}) of {self.store.path}>"
-
-    @property
-    def name(self) -> str:
-        """What finds this session: the id, or ``id~n`` when the id was created again since."""
-        return reads.name_of(self.store.log, self.stream)
 
     def _do(self, command: Command, expected: Expected = ANY) -> list[Recorded]:
         return executor.execute(self.store.log, [(self.stream, command)], expected)[0]
@@ -344,130 +328,7 @@ class Session:
             erase_derived=store.derived.erase,
         )  # fmt: skip
 
-    # -- reading ---------------------------------------------------------------------------
-
-    @property
-    def version(self) -> int:
-        """The version of the session's last event."""
-        return reads.version_of(self.store.log, self.stream)
-
-    def version_at(self, at: Point) -> int:
-        """The version that a point is (`At`); raises `InvalidRangeError`, `UnknownMessageError`."""
-        return reads.version_of_point(self.store.log, self.stream, at)
-
-    def state(self, at: Point | None = None) -> SessionState:
-        """The folded state, now or as of a point."""
-        return reads.state_of(self.store.log, self.stream, at)
-
-    def as_of(self, at: Point | None = None, *, history: bool = False) -> AsOf:
-        """All that is compared of a session (`eventstore.comparison`), now or as of a point.
-
-        Its messages are the active ones; with `history` all there were, each in its state then.
-        """
-        return reads.as_of(self.store.log, self.stream, at, history)
-
-    def info(self, at: Point | None = None) -> SessionInfo:
-        """What a list of sessions shows of this one, now or as of a point."""
-        return reads.info_of(self.store.log, self.stream, at)
-
-    def messages(self, at: Point | None = None) -> list[MessageView]:
-        """The active messages in the order a model would be sent them, now or as of a point."""
-        return reads.active_messages(self.store.log, self.stream, at)
-
-    def history(self, *, after: int = 0, limit: int | None = None) -> list[MessageView]:
-        """All messages in order of seq, whatever became of them."""
-        return reads.history(self.store.log, self.stream, after, limit)
-
-    def message(self, seq: int) -> MessageView | None:
-        """One message by its seq."""
-        found = reads.history(self.store.log, self.stream, seq - 1, 1)
-        return found[0] if found and found[0].seq == seq else None
-
-    def chat(
-        self,
-        at: Point | None = None,
-        *,
-        limit: int | None = None,
-        unanswered: Unanswered = "placeholder",
-        reasoning: bool = False,
-        prompt: bool = True,
-    ) -> list[ChatMessage]:
-        """What a model would be sent, as OpenAI chat messages.
-
-        `eventstore.conversation` states the rules and the options.
-        """
-        state, messages = reads.state_and_messages(self.store.log, self.stream, at)
-        text = reads.prompt_of(self.store.log, state) if prompt else None
-        return to_chat(
-            messages, prompt=text, limit=limit, unanswered=unanswered, reasoning=reasoning
-        )
-
-    def context(
-        self,
-        at: Point | None = None,
-        *,
-        format: ContextFormat = "openai",  # noqa: A002
-        limit: int | None = None,
-        unanswered: Unanswered = "placeholder",
-        reasoning: bool = False,
-        prompt: bool = True,
-    ) -> Context:
-        """What a model was sent, in a provider's form or as text, and what the notes stand for.
-
-        `format` is ``openai`` (as `chat`), ``anthropic`` or ``text``; the modules of
-        `eventstore.conversation` state the rules. `reasoning` is for the first and the last:
-        Anthropic's form has the thinking that can be given back.
-        """
-        return context.context(
-            self.store.log, self.stream, at, format=format, limit=limit, unanswered=unanswered,
-            reasoning=reasoning, prompt=prompt,
-        )  # fmt: skip
-
-    def events(
-        self, *, after: int = 0, upto: int | None = None, content: bool = True
-    ) -> Iterator[Recorded]:
-        """The session's events in order, versions after … upto."""
-        return self.store.log.read_stream(self.stream, after=after, upto=upto, content=content)
-
-    def title(self, at: Point | None = None) -> str | None:
-        """The title, now or as of a point."""
-        return reads.title_of(self.store.log, self.state(at))
-
-    def prompt(self, at: Point | None = None) -> str | None:
-        """The system prompt, now or as of a point."""
-        return reads.prompt_of(self.store.log, self.state(at))
-
-    def configuration(self, at: Point | None = None) -> dict[str, Any] | None:
-        """The configuration, now or as of a point."""
-        return reads.configuration_of(self.store.log, self.state(at))
-
-    def pending_tool_calls(self, at: Point | None = None) -> Any:
-        """The payload that `suspend_tool_calls` left, None when nothing is pending."""
-        return reads.pending_of(self.store.log, self.state(at))
-
-    def compactions(self) -> list[CompactionView]:
-        """Every compaction with its note and what it stands for, oldest first."""
-        return reads.compactions(self.store.log, self.stream)
-
-    def tool_calls(self) -> list[ToolCallView]:
-        """Every tool call that has an id, with its result."""
-        return reads.tool_calls(self.store.log, self.stream)
-
-    def usage(self, at: Point | None = None, *, lineage: bool = False) -> UsageTotals:
-        """Tokens and cost of this session, or of it and all its descendants; now or as of a point.
-
-        Of descendants, what they had recorded at the position where this session's point is.
-        """
-        return reads.usage(self.store.log, self.stream, at, lineage)
-
-    def usage_by(
-        self, group: str, at: Point | None = None, *, lineage: bool = False
-    ) -> dict[str | int | None, UsageTotals]:
-        """Usage for each ``model``, ``provider``, ``round``, ``session``, ``currency`` or ``key``.
-
-        For ``session`` the keys are stream numbers. `at` is that of `usage`.
-        """
-        return reads.usage_by(self.store.log, self.stream, group, at, lineage)
+    # -- relatives -------------------------------------------------------------------------
 
     def children(self) -> list[Session]:
         """The sessions that this one spawned."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import apsw
-
-from eventstore import claims, snapshots
+from eventstore.consumers import positions
+from eventstore.consumers.consumer import Consumer
+from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import (
     AmbiguousSessionError,
     InvalidValueError,
-    ProjectionError,
     UnknownSessionError,
 )
 from eventstore.events.catalogue import Kind, Lifecycle
@@ -23,7 +21,6 @@ from eventstore.following import Cursor, follow
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog, now_us
-from eventstore.log.verification import Finding, verify
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
@@ -33,9 +30,10 @@ from eventstore.store.current import require_current
 from eventstore.store.lifecycle import spawn
 from eventstore.store.points import At, position_at
 from eventstore.store.session import Session
+from eventstore.store.trees import Branch, branches
+from eventstore.store.upkeep import Upkeep
 from eventstore.store.views import SessionInfo
 from projections.base import Projection
-from projections.check import Difference
 from projections.queries.activities import ActivityView
 from projections.queries.search import Filters
 
@@ -46,7 +44,7 @@ SPAWN_DEPTH_MAX = 8
 OPEN_STATUSES = ("active", "ended", "archived")
 
 
-class SessionStore:
+class SessionStore(Upkeep):
     """An append-only store of agent sessions in one SQLite file; see `open`."""
 
     def __init__(self, log: SqliteLog, registry: derived.Registry, spawn_depth_max: int) -> None:
@@ -353,6 +351,13 @@ class SessionStore:
         """
         return statistics.stats(self.log, by, since)
 
+    def tree(self, session: Session | None = None) -> list[Branch]:
+        """Sessions as trees of who was spawned, forked or begun again from whom, with their cost.
+
+        All of the store, or the tree below one session; from top to bottom.
+        """
+        return branches(self.log, None if session is None else self.require_own(session).stream)
+
     # -- commands on several sessions --------------------------------------------------------
 
     def execute(
@@ -415,65 +420,23 @@ class SessionStore:
         cursor = Cursor(self.log, after, types=types, stream=stream, content=content)
         return follow(self.log, cursor, live=live, timeout=timeout)
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> list[Finding]:
-        """Check every row of the log against its hashes; an empty list means nothing was changed.
-
-        `progress` is told ``(position, head)`` from time to time.
-        """
-        return list(verify(self.log, progress))
-
-    # -- derived data ----------------------------------------------------------------------
-
-    def rebuild(
+    def consumer(
         self,
-        names: Sequence[str] | None = None,
-        progress: Callable[[str, int, int], None] | None = None,
-    ) -> list[str]:
-        """Derive projections anew from the log and swap them in; the names of those rebuilt.
+        name: str,
+        *,
+        types: Sequence[str] | str | None = None,
+        session: Session | None = None,
+        content: bool = True,
+    ) -> Consumer:
+        """A named consumer of the log, which goes on after the last event that was committed.
 
-        Readers and writers go on meanwhile; an interrupted rebuild is resumed by the next one.
-        Stale snapshots are dropped, and without `names` claims are made anew. `progress` is told
-        ``(name, position, head)``.
+        A name that is new begins at the first event. What is chosen is as in `follow`. Raises
+        `InvalidValueError` and `ReadOnlyStoreError`.
         """
-        rebuilt = self.derived.rebuild(self.log, names, progress)
-        self.log.transact(lambda tx: snapshots.drop_stale(tx.connection), exclusive=True)
-        if names is None:
-            self.log.transact(lambda tx: claims.rebuild(tx.connection), exclusive=True)
-        return rebuilt
+        stream = None if session is None else self.require_own(session).stream
+        return Consumer(self.log, name, types=types, stream=stream, content=content)
 
-    def check(
-        self,
-        names: Sequence[str] | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> list[Difference]:
-        """Derive projections a second time and compare row by row; no difference means correct."""
-        return self.derived.check(self.log, names, progress)
-
-    def catch_up(self, name: str, *, seconds: float | None = None) -> int:
-        """Bring an on-read projection forward; the number of events it still lacks."""
-        return self.derived.catch_up(self.log, name, seconds)
-
-    @contextmanager
-    def read(self, name: str, *, seconds: float | None = None) -> Iterator[apsw.Connection]:
-        """A connection for reading a projection's tables, caught up first.
-
-        Raises `ProjectionBehindError` when the time budget did not suffice, or when the store was
-        opened read-only and the projection is behind.
-        """
-        if not self.log.readonly:
-            self.catch_up(name, seconds=seconds)
+    def consumers(self) -> list[ConsumerInfo]:
+        """The named consumers that have committed, and how far each is."""
         with self.log.snapshot() as connection:
-            self.derived.require_current(connection, name)
-            connection.execute("PRAGMA query_only = ON").fetchall()
-            try:
-                yield connection
-            finally:
-                connection.execute("PRAGMA query_only = OFF").fetchall()
-
-    def detached(self) -> dict[str, ProjectionError]:
-        """User projections that failed inline and stay behind until they are rebuilt."""
-        return dict(self.derived.inline.detached)
-
-    def finish_erasures(self) -> bool:
-        """Try again to empty the write-ahead log of erased text; whether it is done."""
-        return self.log.truncate_wal()[0]
+            return positions.listed(connection)

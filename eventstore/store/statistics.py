@@ -12,7 +12,7 @@ from eventstore.errors import InvalidValueError
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import require_current
 from projections.queries import sessions
-from projections.queries.stats import DAY, message_counts, parents, usage_counts
+from projections.queries.stats import DAY, UsageCount, message_counts, parents, usage_counts
 
 #: What can be counted by.
 GROUPS = ("session", "model", "day", "lineage")
@@ -71,14 +71,25 @@ def stats(log: SqliteLog, by: str, since: int | None) -> list[Stats]:
                 sums.of(key(stream, day, None), stream).messages += messages
         for one in usage_counts(connection, since):
             found = sums.of(key(one.stream, one.day, one.model), one.stream)
-            for name in ("calls", "input", "cache_read", "cache_write", "output", "reasoning"):
-                setattr(found, name, getattr(found, name) + getattr(one, name))
-            if one.cost_nanos is not None:
-                currency = one.currency or ""
-                found.costs[currency] = found.costs.get(currency, 0) + one.cost_nanos
+            add_usage(found, one)
         for group, found in sums.stats.items():
             found.name = _name(connection, by, group)
         return _ordered(by, list(sums.stats.values()))
+
+
+def add_usage(found: Stats, one: UsageCount | Stats) -> None:
+    """Add the calls, tokens and costs of `one`."""
+    for name in ("calls", "input", "cache_read", "cache_write", "output", "reasoning"):
+        setattr(found, name, getattr(found, name) + getattr(one, name))
+    for currency, cost in one.costs.items():
+        found.costs[currency] = found.costs.get(currency, 0) + cost
+
+
+def add_stats(found: Stats, one: Stats) -> None:
+    """Add all counts of `one`."""
+    found.sessions += one.sessions
+    found.messages += one.messages
+    add_usage(found, one)
 
 
 def _keys(
