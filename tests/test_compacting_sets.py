@@ -46,6 +46,27 @@ def test_a_note_takes_the_place_of_the_first_and_the_rest_stays(
         assert store.check() == []
 
 
+def test_a_retraction_takes_only_what_the_retracted_notes_stand_for() -> None:
+    """A message between others, folded into a note before them, stays as long as that note does."""
+    with SessionStore.open(":memory:") as store:
+        session = store.create("s")
+        session.append_many([Message(role="user", content=str(n)) for n in range(1, 5)])
+        note = Message(role="system", content="note")
+        store.execute([(session, CompactSet(runs=((1, 1), (3, 1)), note=note))])
+        session.retract(2)
+        states = {one.seq: one.state for one in session.history()}
+        assert states == {
+            1: "compacted", 2: "retracted", 3: "compacted", 4: "retracted", 5: "active"
+        }  # fmt: skip
+        session.append_many([Message(role="user", content=str(n)) for n in (6, 7)])
+        inner = session.compact(6, 7, "inner")
+        outer = session.compact(5, inner, "outer")
+        session.retract(outer)
+        states = {one.seq: one.state for one in session.history()}
+        assert set(states.values()) == {"retracted"}
+        assert store.check() == []
+
+
 def test_what_is_not_active_cannot_be_folded() -> None:
     with SessionStore.open(":memory:") as store:
         session = store.create("s")

@@ -33,10 +33,16 @@ _FOLD = (
     "WHERE stream = ? AND seq BETWEEN ? AND ? AND state = 'active'"
 )
 _RETRACT = (
+    "UPDATE {messages} SET state = 'retracted', removed_version = ? "
+    "WHERE stream = ? AND seq BETWEEN ? AND ? AND state = 'active'"
+)
+#: What the notes being retracted stand for; none of it is older than the place of the first.
+_RETRACT_FOLDED = (
     "UPDATE {messages} SET state = 'retracted', removed_version = ?1 WHERE stream = ?2 "
     "AND seq >= (SELECT place FROM {messages} WHERE stream = ?2 AND seq = ?3) "
-    "AND place >= (SELECT place FROM {messages} WHERE stream = ?2 AND seq = ?3) "
-    "AND state IN ('active', 'compacted', 'consolidated')"
+    "AND state = 'compacted' AND folded_version IN (SELECT e.version FROM {messages} AS n "
+    "JOIN events AS e ON e.position = n.position AND e.stream = n.stream "
+    "WHERE n.stream = ?2 AND n.kind = 'note' AND n.removed_version = ?1)"
 )
 _CLEAR = (
     "UPDATE {messages} SET state = 'cleared', removed_version = ? "
@@ -64,6 +70,7 @@ class Messages(Projection):
         self._inherit = self.sql(_INHERIT)
         self._fold = self.sql(_FOLD)
         self._retract = self.sql(_RETRACT)
+        self._retract_folded = self.sql(_RETRACT_FOLDED)
         self._clear = self.sql(_CLEAR)
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
@@ -111,7 +118,7 @@ class Messages(Projection):
             case ev.MessagesConsolidated() as e:
                 self._fold_runs(connection, "consolidated", recorded, e.runs)
             case ev.MessagesRetracted() as e:
-                connection.execute(self._retract, (version, stream, e.from_seq))
+                self._retract_runs(connection, recorded, e)
             case ev.MessagesCleared():
                 connection.execute(self._clear, (version, stream))
             case ev.SessionForked() as e:
@@ -119,6 +126,19 @@ class Messages(Projection):
                     self._inherit,
                     [(stream, e.origin, first, first + size - 1) for first, size in e.active],
                 )
+
+    def _retract_runs(
+        self, connection: apsw.Connection, recorded: Recorded, e: ev.MessagesRetracted
+    ) -> None:
+        """Retract active messages and, level by level, what their notes stand for."""
+        stream, version = recorded.stream, recorded.version
+        connection.executemany(
+            self._retract,
+            [(version, stream, first, first + size - 1) for first, size in e.runs],
+        )
+        connection.execute(self._retract_folded, (version, stream, e.from_seq))
+        while connection.changes():
+            connection.execute(self._retract_folded, (version, stream, e.from_seq))
 
     def _fold_runs(
         self, connection: apsw.Connection, state: str, recorded: Recorded, runs: Sequence[ev.Run]
