@@ -125,7 +125,7 @@ def import_paths(
             except ImportFailedError as error:
                 if isinstance(error, UnknownFormatError) and _is_database(found):
                     continue
-                problem = Problem(None, str(error))
+                problem = Problem(None, str(error).removeprefix(f"{found} "))
                 yield FileReport(path=str(found), problems=[problem], failed=True)
 
 
