@@ -63,6 +63,8 @@ def masked(row: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Any]:
     for name in ("estimated_cost_usd", "actual_cost_usd"):
         if kept.get(name) is not None:
             kept[name] = round(kept[name], 9)
+    if kept.get("preview"):  # see `DIFFERENCES`
+        kept["preview"] = kept["preview"].partition("\0")[0].strip()
     return kept
 
 
@@ -430,7 +432,17 @@ def negative(db: Any) -> Any:
 
 PARTS = [{"type": "text", "text": "hello"}]
 
+
+def previewed(db: Any) -> Any:
+    db.append_message("s", "user", "nul\0inside")
+    return db.list_sessions_rich()[0]["preview"]
+
+
 DIFFERENCES = {
+    "a NUL in a preview": Difference(
+        "SQLite's functions take a text to end at a NUL; the message itself goes on",
+        previewed, "nul", "nul\0inside",
+    ),
     "ending again": Difference(
         "schema 6 takes the last end; 0.13.0 keeps the first", ended_twice, "first", "second"
     ),
