@@ -25,6 +25,7 @@ import rows_adapter_nanobot
 import rows_adapter_power_loop
 import rows_append
 import rows_files
+import rows_follow
 import rows_history
 import rows_search
 from engines import BareInsert, ThisEngine
@@ -38,6 +39,7 @@ MODULES = (
     rows_history,
     rows_files,
     rows_search,
+    rows_follow,
     rows_adapter_hermes,
     rows_adapter_little_loops,
     rows_adapter_nanobot,
