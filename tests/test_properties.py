@@ -487,3 +487,11 @@ def test_the_clock_does_not_order_anything(tmp_path: Path) -> None:
         populate(store)
         assert [r.position for r in store.events()] == list(range(1, store.head.position + 1))
         clean(store)
+
+
+def test_a_lifecycle_may_be_given_as_text(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        parent = store.create("parent")
+        child = parent.spawn("child", lifecycle="detached")
+        assert parent.close() == ["parent"]
+        assert child.info().status == "active"

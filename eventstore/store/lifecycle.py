@@ -170,7 +170,7 @@ def _close_children(
         seen.add(child)
         state = executor.state_in(transaction, executor.require_stream(transaction, child))
         if state.status is not Status.CLOSED:
-            if state.lifecycle is Lifecycle.DETACHED:
+            if state.lifecycle == Lifecycle.DETACHED:
                 executor.run(transaction, child, do.Reparent(parent=None, actor=actor))
                 continue
             _close(transaction, child, do.Close(cascade_from=root, actor=actor), closed)

@@ -46,7 +46,7 @@ def _close(
         state = executor.state_in(transaction, child)
         if state.status is Status.CLOSED:
             continue
-        if state.lifecycle is Lifecycle.DETACHED:
+        if state.lifecycle == Lifecycle.DETACHED:
             executor.run(transaction, child.id, do.Reparent(parent=None, actor=Actor.SYSTEM))
             continue
         seen.add(child.session_id)
