@@ -31,6 +31,9 @@ _NEWEST = (
     "LEFT JOIN sessions AS s ON s.stream = e.stream "
     "WHERE e.position <= ? ORDER BY e.position DESC LIMIT 1"
 )
+_OLDER = (
+    "SELECT count(*) FROM pragma_table_info('projections') WHERE name = 'position' AND \"notnull\""
+)
 _DELETE = "DELETE FROM projections WHERE name = ?"
 _LEAF = "SELECT leaf FROM events WHERE position = ?"
 
@@ -48,7 +51,12 @@ class Checkpoint(NamedTuple):
 
 
 def create_table(connection: apsw.Connection) -> None:
-    """Create the table where it is missing."""
+    """Create the table where it is missing, or of the older shape that had no NULL in it.
+
+    What is derived is then derived anew, since nothing says any more how far it is.
+    """
+    if connection.execute(_OLDER).get:
+        connection.execute("DROP TABLE projections")
     connection.execute(SCHEMA).fetchall()
 
 

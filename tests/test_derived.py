@@ -387,3 +387,25 @@ def test_erased_text_is_nowhere_in_the_file(tmp_path: Path) -> None:
         clean(store)
     for left in tmp_path.iterdir():
         assert secret.encode() not in left.read_bytes(), left.name
+
+
+def test_a_store_with_the_older_table_of_checkpoints_goes_on(tmp_path: Path) -> None:
+    """It held a position in every row, and was made by a version without claims and consumers."""
+    path = tmp_path / "s.db"
+    with SessionStore.open(path, projections=[Words]) as store:
+        store.create("a").append("user", "one two")
+        assert words(store) == {"user": 2}
+        head = store.head
+    connection = apsw.Connection(str(path))
+    for sql in (
+        "DROP TABLE claims", "DROP TABLE consumers", "DROP TABLE projections",
+        "CREATE TABLE projections (name TEXT PRIMARY KEY, version INTEGER NOT NULL, "
+        "position INTEGER NOT NULL, leaf BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ):  # fmt: skip
+        connection.execute(sql)
+    connection.execute("INSERT INTO projections VALUES ('builtin', 1, ?, ?)", head)
+    connection.close()
+    with SessionStore.open(path, projections=[Words]) as store:
+        assert store.session("a").append("user", "three") == 2
+        assert words(store) == {"user": 3}
+        clean(store)
