@@ -363,19 +363,29 @@ class SqliteLog:
             )
 
     def close(self) -> None:
-        """Close every connection; harmless when closed already. Running reads finish first."""
+        """Close every connection; harmless when closed already. Running reads finish first.
+
+        Raises `StoreError` when one could not be closed as it should, after closing the others:
+        what was answered is safe, the write-ahead log may be left for the next opener.
+        """
         with self._readers_lock:
             if self._closed:
                 return
             self._closed = True
-            for connection in self._readers:
-                connection.close()
+            idle = list(self._readers)
             self._readers.clear()
         with suppress(StoreClosedError):
             # Comes back, refused, when the group that is being written has been answered.
             self._group.submit(lambda _: None, exclusive=True)
-        self._writer.close()
+        failed: apsw.Error | None = None
+        for connection in (*idle, self._writer):
+            try:
+                connection.close()
+            except apsw.Error as error:
+                failed = failed or error
         self.changes.close()  # whoever waits for events learns that none will come
+        if failed is not None:
+            raise engine.translate(failed, self.path) from failed
 
 
 def _work(

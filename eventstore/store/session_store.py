@@ -14,6 +14,7 @@ from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import (
     AmbiguousSessionError,
     InvalidValueError,
+    StoreError,
     UnknownSessionError,
 )
 from eventstore.events.catalogue import Kind, Lifecycle
@@ -84,8 +85,11 @@ class SessionStore(Upkeep):
         try:
             if not readonly:
                 registry.prepare(log)
-        except BaseException:
-            log.close()
+        except BaseException as error:
+            try:
+                log.close()
+            except StoreError as failed:
+                error.add_note(f"closing the file failed too: {failed}")
             raise
         return cls(log, registry, spawn_depth_max)
 

@@ -1,0 +1,140 @@
+"""Fail every call to the disk once, and lose the power at every one of them.
+
+    python tests/faults/sweep.py [--budget 0.1] [--seeds 5] [--only append]
+
+prints what was swept; for each violation it prints the scenario, the fault and the seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from oracle import violations
+from running import Baseline, baseline, place, run
+from scenarios import SCENARIOS, Scenario, make_base
+
+from eventstore import SessionStore
+from eventstore.errors import EventStoreError
+from eventstore.testing.faults import Fault, FaultyDisk, Kind, Outcome
+
+#: How a call of a kind can fail.
+OUTCOMES: dict[Kind, tuple[Outcome, ...]] = {
+    Kind.WRITE: (Outcome.ERROR, Outcome.SHORT, Outcome.FULL),
+    Kind.SYNC: (Outcome.ERROR, Outcome.LOST),
+}
+
+
+class Case(NamedTuple):
+    """One run: a fault, and for a power loss the seed of what it leaves."""
+
+    scenario: Scenario
+    fault: Fault
+    seed: int = 0
+    durability: str = "full"
+
+    def __str__(self) -> str:
+        kind = self.fault.kind or "call"
+        seed = f", seed {self.seed}" if self.fault.outcome is Outcome.POWER else ""
+        return f"{self.scenario.name}: {self.fault.outcome} at {kind} {self.fault.at}{seed}"
+
+
+def failing(scenario: Scenario, known: Baseline) -> Iterator[Case]:
+    """Every call, each in every way in which it can fail."""
+    for kind, count in known.kinds.items():
+        for outcome in OUTCOMES.get(kind, (Outcome.ERROR,)):
+            for at in range(1, count + 1):
+                yield Case(scenario, Fault(at=at, kind=kind, outcome=outcome))
+
+
+def powerless(
+    scenario: Scenario, known: Baseline, seeds: int, durability: str = "full"
+) -> Iterator[Case]:
+    """The power goes at every call that changes the disk, with several outcomes each."""
+    for kind in (Kind.WRITE, Kind.SYNC, Kind.TRUNCATE, Kind.DELETE):
+        for at in range(1, known.kinds[kind] + 1):
+            for seed in range(seeds):
+                fault = Fault(at=at, kind=kind, outcome=Outcome.POWER)
+                yield Case(scenario, fault, seed, durability)
+
+
+def attempt(
+    case: Case, base: Path, known: Baseline, *, lies: bool = False, again: int | None = None
+) -> list[str]:
+    """Run a case in a folder of its own; what does not hold afterwards.
+
+    With `again` the power goes a second time, at that call of the opening that recovers.
+    """
+    with tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name:
+        folder = Path(name)
+        path = place(case.scenario, base, folder)
+        with FaultyDisk([case.fault], lies=lies) as disk:
+            done = run(case.scenario, path, known, case.durability)
+        if case.fault.outcome is Outcome.POWER:
+            path = _after_power_loss(disk, case.seed, folder / "left" / path.name)
+        if again is not None:
+            fault = Fault(at=again, outcome=Outcome.POWER)
+            with FaultyDisk([fault]) as disk, suppress(EventStoreError):
+                with SessionStore.open(path) as store:
+                    store.create("between the losses")
+            path = _after_power_loss(disk, case.seed, folder / "left again" / path.name)
+        return done.strange + violations(path, done.groups, may_lose=case.durability != "full")
+
+
+def _after_power_loss(disk: FaultyDisk, seed: int, path: Path) -> Path:
+    path.parent.mkdir()
+    disk.after_power_loss(seed, path.parent)
+    return path
+
+
+def sample(cases: Sequence[Case], budget: float, seed: int) -> list[Case]:
+    """Some of the cases, chosen by a seed; all of them with a budget of 1."""
+    count = min(len(cases), max(1, round(len(cases) * budget)))
+    return random.Random(seed).sample(list(cases), count)
+
+
+def main() -> int:
+    """Sweep and print; 1 when something did not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--budget", type=float, default=1.0, help="share of the cases")
+    parser.add_argument("--seeds", type=int, default=5, help="outcomes of each power loss")
+    parser.add_argument("--seed", type=int, default=0, help="which cases a budget chooses")
+    parser.add_argument("--only", default="", help="scenarios with this in their name")
+    options = parser.parse_args()
+    begun, broken, swept = time.monotonic(), 0, Counter[str]()
+    with tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name:
+        base = Path(name) / "base.db"
+        make_base(base)
+        for number, scenario in enumerate(SCENARIOS):
+            if options.only not in scenario.name:
+                continue
+            (Path(name) / str(number)).mkdir()
+            known = baseline(scenario, base, Path(name) / str(number))
+            cases = [*failing(scenario, known), *powerless(scenario, known, options.seeds)]
+            chosen = sample(cases, options.budget, options.seed)
+            print(f"{scenario.name}: {known.calls} calls, {len(chosen)} of {len(cases)} cases")
+            for case in chosen:
+                swept[str(case.fault.outcome)] += 1
+                found = attempt(case, base, known)
+                if found:
+                    broken += 1
+                    print(f"VIOLATED {case}", *found, sep="\n  ", flush=True)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(swept.items()))
+    print(f"{sum(swept.values())} cases ({counts}), {broken} violated, "
+          f"{time.monotonic() - begun:.0f} s, seed {options.seed}")  # fmt: skip
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A budget of the sweeps, and controls: a harness that cannot find a loss proves nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from engine_support import budget
+from running import Baseline, baseline
+from scenarios import SCENARIOS, Scenario, by_name, make_base
+from sweep import attempt, failing, powerless, sample
+
+from eventstore.log import engine
+
+NAMES = [scenario.name for scenario in SCENARIOS]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faults") / "base.db"
+    make_base(path)
+    return path
+
+
+def prepared(name: str, base: Path, folder: Path) -> tuple[Scenario, Baseline]:
+    scenario = by_name(name)
+    return scenario, baseline(scenario, base, folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_call_that_fails_loses_nothing_answered(name: str, base: Path, tmp_path: Path) -> None:
+    scenario, known = prepared(name, base, tmp_path)
+    for case in sample(list(failing(scenario, known)), budget(20) / 1000, seed=1):
+        assert attempt(case, base, known) == [], str(case)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_power_loss_loses_nothing_answered(name: str, base: Path, tmp_path: Path) -> None:
+    scenario, known = prepared(name, base, tmp_path)
+    for case in sample(list(powerless(scenario, known, 3)), budget(20) / 1000, seed=2):
+        assert attempt(case, base, known) == [], str(case)
+
+
+def test_a_second_power_loss_while_recovering_loses_nothing(base: Path, tmp_path: Path) -> None:
+    scenario, known = prepared("append", base, tmp_path)
+    for number, case in enumerate(sample(list(powerless(scenario, known, 3)), 0.02, seed=3)):
+        assert attempt(case, base, known, again=10 + 7 * number) == [], str(case)
+
+
+def test_at_normal_a_power_loss_takes_the_end_and_damages_nothing(
+    base: Path, tmp_path: Path
+) -> None:
+    scenario, known = prepared("append", base, tmp_path)
+    cases = list(powerless(scenario, known, 3, "normal"))
+    for case in sample(cases, budget(20) / 1000, seed=4):
+        assert attempt(case, base, known) == [], str(case)
+
+
+def test_a_disk_that_lies_is_found_out(base: Path, tmp_path: Path) -> None:
+    scenario, known = prepared("append", base, tmp_path)
+    cases = sample(list(powerless(scenario, known, 3)), 0.05, seed=5)
+    assert any(attempt(case, base, known, lies=True) for case in cases)
+
+
+def test_a_store_that_does_not_sync_is_found_out(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario, known = prepared("append", base, tmp_path)
+    monkeypatch.setitem(engine._SYNCHRONOUS, engine.Durability.FULL, "OFF")
+    cases = sample(list(powerless(scenario, known, 3)), 0.05, seed=6)
+    assert any(attempt(case, base, known) for case in cases)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_every_call_may_fail_and_every_power_loss_come(
+    name: str, base: Path, tmp_path: Path
+) -> None:
+    scenario, known = prepared(name, base, tmp_path)
+    cases = [*failing(scenario, known), *powerless(scenario, known, 5)]
+    for case in sample(cases, min(1.0, budget(100) / 1000), seed=7):
+        assert attempt(case, base, known) == [], str(case)
