@@ -85,9 +85,12 @@ def attempt(
             path = _after_power_loss(disk, case.seed, folder / "left" / path.name)
         if again is not None:
             fault = Fault(at=again, outcome=Outcome.POWER)
-            with FaultyDisk([fault]) as disk, suppress(EventStoreError):
-                with SessionStore.open(path) as store:
-                    store.create("between the losses")
+            with (
+                FaultyDisk([fault]) as disk,
+                suppress(EventStoreError),
+                SessionStore.open(path) as s,
+            ):
+                s.create("between the losses")
             path = _after_power_loss(disk, case.seed, folder / "left again" / path.name)
         return done.strange + violations(path, done.groups, may_lose=case.durability != "full")
 
