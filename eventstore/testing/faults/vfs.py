@@ -8,6 +8,7 @@ through without asking.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,11 @@ class FaultyDisk:
             self.disk.drop_pending(path)
         raise error_of(kind, outcome)
 
+    def sleep(self, microseconds: int) -> int:
+        """Wait for a lock that another connection holds, as SQLite asks; the time that it took."""
+        time.sleep(microseconds / 1_000_000)
+        return microseconds
+
     def take_room(self, grown: int) -> bool:
         """Whether a file may grow by so many bytes."""
         if self.left is None or grown <= 0:
@@ -92,6 +98,9 @@ class _Vfs(apsw.VFS):
     def xAccess(self, path: str, flags: int) -> bool:  # noqa: N802
         self.disk.meets(Kind.ACCESS, path)
         return super().xAccess(path, flags)
+
+    def xSleep(self, microseconds: int) -> int:  # noqa: N802
+        return self.disk.sleep(microseconds)
 
     def xDelete(self, path: str, sync_folder: bool) -> None:  # noqa: N802
         self.disk.meets(Kind.DELETE, path)
