@@ -53,7 +53,7 @@ def test_an_answer_that_nothing_stands_behind_is_found_out(
     append = Session.append
 
     def answered(self: Session, role: str, content: Any, **options: Any) -> int:
-        if content.endswith("3"):
+        if int(content.split()[1]) % 2:
             return len(self.history()) + 1
         return append(self, role, content, **options)
 
