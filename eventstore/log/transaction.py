@@ -153,7 +153,7 @@ class SqliteTransaction:
 
     def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
         """Give events their positions, versions and leaves, and keep their rows for the flush."""
-        now, stream = self.clock(), head.id
+        now, stream = max(self.clock(), 0), head.id  # an entry's time is not before 1970
         position, version, leaf, solid = (
             self._position, head.version, head.leaf, head.solid_version,
         )  # fmt: skip
