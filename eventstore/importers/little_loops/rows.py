@@ -73,7 +73,9 @@ def records_of(source: SqliteSource, table: str) -> Iterator[Taken]:
 
 
 def _rows(source: SqliteSource, table: str) -> Iterator[Row]:
-    columns = source.tables[table]
+    columns = source.tables.get(table)
+    if columns is None:  # not in every schema
+        return iter(())
     return source.rows(table, columns, order=("id",) if "id" in columns else ())
 
 
