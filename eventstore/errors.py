@@ -262,3 +262,10 @@ class ImportFailedError(EventStoreError):
 
 class UnknownFormatError(ImportFailedError):
     """No importer recognises the file."""
+
+
+# -- proofs and signed checkpoints -------------------------------------------------------------
+
+
+class InvalidProofError(EventStoreError):
+    """A proof of the Merkle tree does not show what it is to show."""
