@@ -27,6 +27,7 @@ from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
 from eventstore.store.activities import ActivityResult
 from eventstore.store.points import At
+from eventstore.store.proofs import ConsistencyProof, InclusionProof, TreeHead
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -392,6 +393,18 @@ class AsyncSessionStore:
         `progress` is told ``(position, head)`` from time to time, in a thread of the store.
         """
         return await self.threads.read(lambda: self.wrapped.verify(progress))
+
+    async def tree_head(self, size: int | None = None) -> TreeHead:
+        """The root of the Merkle tree over the log, or over its first `size` events."""
+        return await self.threads.write(lambda: self.wrapped.tree_head(size))
+
+    async def prove_inclusion(self, position: int, size: int | None = None) -> InclusionProof:
+        """Prove that an event is in the tree; see `SessionStore.prove_inclusion`."""
+        return await self.threads.write(lambda: self.wrapped.prove_inclusion(position, size))
+
+    async def prove_consistency(self, first: int, size: int | None = None) -> ConsistencyProof:
+        """Prove that the log only grew; see `SessionStore.prove_consistency`."""
+        return await self.threads.write(lambda: self.wrapped.prove_consistency(first, size))
 
     # -- derived data ----------------------------------------------------------------------
 

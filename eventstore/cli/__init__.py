@@ -26,6 +26,7 @@ from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.proof import proof
 from eventstore.cli.replay import replay
 from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
@@ -143,8 +144,8 @@ def main(context: click.Context) -> None:
 
 _COMMANDS = (
     import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
-    fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
-    erasures, demo,
+    fork, tree, consumers, stats, rebuild, check, verify, proof, doctor, salvage, backup,
+    restore, erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

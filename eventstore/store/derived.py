@@ -22,9 +22,10 @@ from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
 from projections.rebuild import rebuild, shadow_of
 from projections.search.projection import Search
+from projections.tree.projection import Tree
 
 #: Built-in projections that are caught up before a read, each with a checkpoint of its own.
-ON_READ: tuple[type[Projection], ...] = (Search, Activities)
+ON_READ: tuple[type[Projection], ...] = (Search, Activities, Tree)
 
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))

@@ -29,6 +29,7 @@ from eventstore.store.activities import ActivityResult
 from eventstore.store.current import require_current
 from eventstore.store.lifecycle import spawn
 from eventstore.store.points import At, position_at
+from eventstore.store.proofs import Proofs
 from eventstore.store.session import Session
 from eventstore.store.trees import Branch, branches
 from eventstore.store.upkeep import Upkeep
@@ -44,7 +45,7 @@ SPAWN_DEPTH_MAX = 8
 OPEN_STATUSES = ("active", "ended", "archived")
 
 
-class SessionStore(Upkeep):
+class SessionStore(Upkeep, Proofs):
     """An append-only store of agent sessions in one SQLite file; see `open`."""
 
     def __init__(self, log: SqliteLog, registry: derived.Registry, spawn_depth_max: int) -> None:
