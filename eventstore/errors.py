@@ -325,3 +325,16 @@ class ForkDetectedError(CheckpointError):
 
 class AnchorError(EventStoreError):
     """An anchor did not take a note, or does not have it as it was."""
+
+
+class OtherLogError(CheckpointError):
+    """A checkpoint is of another log: it names another origin than the store has."""
+
+    def __init__(self, named: str, own: str | None, where: str) -> None:
+        has = "has none yet" if own is None else f"is {own}"
+        super().__init__(
+            f"{where} is of the log {named}, but this one {has}: it is the side file or note of "
+            "another store, or another store was put in the place of this one"
+        )
+        self.named = named
+        self.own = own

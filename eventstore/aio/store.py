@@ -26,6 +26,7 @@ from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
 from eventstore.store.activities import ActivityResult
+from eventstore.store.keeping import Checkpointing
 from eventstore.store.points import At
 from eventstore.store.proofs import ConsistencyProof, InclusionProof, TreeHead
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
@@ -65,6 +66,7 @@ class AsyncSessionStore:
         projections: Sequence[type[Projection]] = (),
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
+        checkpoints: Checkpointing | None = None,
     ) -> Opening[Self]:
         """Open a store, as `SessionStore.open` does: ``await`` it, or use it in ``async with``.
 
@@ -80,6 +82,7 @@ class AsyncSessionStore:
                 projections=projections,
                 spawn_depth_max=spawn_depth_max,
                 clock=clock,
+                checkpoints=checkpoints,
             )
 
         async def begin() -> Self:

@@ -25,9 +25,9 @@ _THERE = "SELECT count(*) FROM sqlite_schema WHERE name = 'origins'"
 _ORIGINS = "SELECT id FROM origins ORDER BY number DESC"
 _BEGIN = "INSERT INTO origins (id, begun_at) VALUES (?, ?)"
 _COLUMNS = "SELECT origin, size, root, note, reason, made_at FROM notes"
-_NEWEST = f"{_COLUMNS} WHERE origin = ? ORDER BY size DESC LIMIT 1"  # noqa: S608
-_AT = f"{_COLUMNS} WHERE origin = ? AND size = ?"  # noqa: S608
-_ALL = f"{_COLUMNS} ORDER BY made_at, size"  # noqa: S608
+_NEWEST = f"{_COLUMNS} WHERE origin = ? ORDER BY size DESC LIMIT 1"
+_AT = f"{_COLUMNS} WHERE origin = ? AND size = ?"
+_ALL = f"{_COLUMNS} ORDER BY made_at, size"
 _KEEP = (
     "INSERT INTO notes (origin, size, root, note, reason, made_at) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (origin, size) DO UPDATE SET note = excluded.note"

@@ -35,7 +35,7 @@ from eventstore.cli.show import resume, show
 from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
-from eventstore.errors import CorruptStoreError, EventStoreError
+from eventstore.errors import CheckpointError, CorruptStoreError, EventStoreError
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -82,7 +82,7 @@ class _Commands(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except CorruptStoreError as error:
+        except (CorruptStoreError, CheckpointError) as error:
             raise _Damaged(_kind(error), str(error), ctx) from error
         except EventStoreError as error:
             raise _Failure(_kind(error), str(error), ctx) from error
