@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 GROUP = "agent_eventstore.exporters"
 
 #: Name of a format → module and class of its exporter.
-_PLUGINS: dict[str, str] = {}
+_PLUGINS: dict[str, str] = {
+    "events-jsonl": "eventstore.exports.jsonl.exporting:EventsJsonl",
+}
 
 #: Whether texts go out, or only what is known of them.
 CONTENTS = ("full", "none")
