@@ -75,7 +75,8 @@ def _write(
 ) -> None:
     for page in pages:
         waiting: list[bytes] = []
-        for row in page:
+        for read in page:
+            row = read
             if content and row.has_blobs:
                 row, blobs = rows.with_blobs(log, row.position, stream)
                 out.writelines(waiting)

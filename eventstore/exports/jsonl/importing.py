@@ -27,12 +27,6 @@ from eventstore.store.session_store import SessionStore
 #: Lines between two calls of `progress`.
 _TOLD_EVERY = 500
 
-_STORED = (
-    "SELECT e.leaf, c.body IS NOT NULL FROM events AS e "
-    "LEFT JOIN contents AS c ON c.position = e.position WHERE e.position = ?"
-)
-_HAS_BLOB = "SELECT count(*) FROM blobs WHERE digest = ?"
-
 
 class EventsJsonl(Struct, frozen=True):
     """Importer of logs that were exported as ``events-jsonl``."""
@@ -85,9 +79,8 @@ class _Taking:
             head = self._checker.finish()
         except (ImportFailedError, apsw.Error, OverflowError) as error:
             where = getattr(error, "line", None) or number
-            raise ImportFailedError(
-                f"{self._path}:{where}: {error}; nothing was imported"
-            ) from error
+            told_of = f"{self._path}:{where}: {error}"
+            raise ImportFailedError(f"{told_of}; nothing was imported") from error
         if head.position > self._before:
             self._derive(head)
         told(read)
@@ -100,8 +93,7 @@ class _Taking:
             self._checker.header(number, line)
         elif isinstance(line, BlobLine):
             digest, body = self._checker.blob(number, line)
-            if not self._connection.execute(_HAS_BLOB, (digest,)).get:
-                restoring.write_blob(self._connection, digest, body)
+            restoring.keep_blob(self._connection, digest, body)
         else:
             self._event(number, line)
 
@@ -134,7 +126,7 @@ class _Taking:
 
     def _compare(self, line: EventLine) -> None:
         """The store has an event at this position: it must be this one."""
-        leaf, has_content = self._connection.execute(_STORED, (line.position,)).fetchone()
+        leaf, has_content = restoring.stored_at(self._connection, line.position)
         if leaf.hex() != line.leaf:
             raise ImportFailedError(
                 f"the store has another event at position {line.position}, so the file does not "
