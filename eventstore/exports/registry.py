@@ -29,6 +29,7 @@ GROUP = "agent_eventstore.exporters"
 #: Name of a format → module and class of its exporter.
 _PLUGINS: dict[str, str] = {
     "events-jsonl": "eventstore.exports.jsonl.exporting:EventsJsonl",
+    "parquet": "eventstore.exports.parquet.exporting:Parquet",
 }
 
 #: Whether texts go out, or only what is known of them.
