@@ -58,6 +58,13 @@ def tool_calls(log: SqliteLog, stream: int, state: SessionState) -> Iterator[Too
         after = (rows[-1][1], rows[-1][2])
 
 
+def usage_call(log: SqliteLog, stream: int, key: str, upto: int) -> UsageCall | None:
+    """A model call by its key, as of a position of the log; None where there was none."""
+    with log.snapshot() as connection:
+        require_current(connection)
+        return usage.call_of(connection, stream, key, upto)
+
+
 def usage_calls(log: SqliteLog, stream: int, upto: int) -> Iterator[UsageCall]:
     """Every model call of a session once, as of a position of the log, in order of the keys."""
     after: str | None = None

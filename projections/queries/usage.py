@@ -46,6 +46,7 @@ _CALL = (
     "cost_nanos, currency, cost_source, recorded_at"
 )
 _PAGE_OF_CALLS = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key >= ? ORDER BY key LIMIT ?"  # noqa: S608
+_ONE_CALL = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key = ?"  # noqa: S608
 _PAST_CALL = (
     "SELECT position FROM events WHERE stream = ? AND position <= ? AND type = 'usage.recorded' "
     "AND json_extract(facts, '$.key') = ? ORDER BY position DESC LIMIT 1"
@@ -121,6 +122,15 @@ def page_of_calls(
         if known is not None:
             found.append(known)
     return found, rows[-1][0] if rows else None
+
+
+def call_of(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:
+    """A model call of a session by its key, as of a position of the log."""
+    row = connection.execute(_ONE_CALL, (stream, key)).fetchone()
+    if row is None:
+        return None
+    call = UsageCall(*row)
+    return call if call.position <= upto else _past_call(connection, stream, key, upto)
 
 
 def _past_call(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +15,11 @@ from eventstore.errors import ExportFailedError
 from eventstore.exports import past
 from eventstore.exports.parquet.tables import TABLES, Column, Row, Texts, rows
 from eventstore.exports.registry import Request
+from eventstore.visible import encodable
 
 #: A row group is written when it has so many rows, or its texts so many characters.
 ROWS = 10_000
 CHARACTERS = 4_000_000
-
-#: What no Parquet text can hold: halves of surrogate pairs. They become U+FFFD.
-_LONE = re.compile("[\ud800-\udfff]")
 
 _EARLIEST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _LATEST = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 1_000_000
@@ -36,8 +33,12 @@ class Parquet(Struct, frozen=True):
     suffix: str = ""
     lossless: bool = False
 
+    def check(self, _: Mapping[str, str], __: str) -> None:
+        """Raise `ExportFailedError` where pyarrow is missing."""
+        _pyarrow()
+
     def export(self, request: Request) -> None:
-        """Write the tables; raises `ExportFailedError` where pyarrow is missing."""
+        """Write the tables."""
         folder, texts = request.directory(), Texts(request.content == "full")
         metadata = {
             "agent_eventstore.made_by": f"agent-eventstore {__version__}",
@@ -89,7 +90,7 @@ class _Table:
             return
         columns: list[list[Any]] = [list(column) for column in zip(*self._rows, strict=True)]
         for index in self._texts:
-            columns[index] = [value and _LONE.sub("\ufffd", value) for value in columns[index]]
+            columns[index] = [value and encodable(value) for value in columns[index]]
         for index in self._times:
             columns[index] = [_time(value) for value in columns[index]]
         arrays = [
