@@ -1,4 +1,4 @@
-"""Text of others made harmless to look at: what cannot be seen, or deceives, is shown as escapes."""
+"""Text of others made harmless to look at: what cannot be seen, or deceives, becomes escapes."""
 
 from __future__ import annotations
 

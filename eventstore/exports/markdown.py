@@ -165,7 +165,7 @@ def escaped(text: str) -> str:
 
 
 def _folded(summary: str, *blocks: str) -> Iterator[str]:
-    """Blocks behind a line that can be opened. The line is HTML: what it holds is escaped for it."""
+    """Blocks behind a line that can be opened; the line is HTML, so its text is escaped for that."""
     plain = "".join(_HTML.get(one, one) for one in inline(" ".join(summary.split())))
     yield f"<details><summary>{plain}</summary>"
     yield from blocks
@@ -197,9 +197,8 @@ def _tokens_change(before: int | None, after: int | None) -> str:
 def _usage(totals: UsageTotals, currency: str | int | None) -> str:
     cost = ""
     if totals.cost_nanos is not None:
-        cost = (
-            f", {totals.cost_nanos / 1e9:,.4f} {escaped(str(currency or '')) or 'of no currency'}"
-        )
+        unit = escaped(str(currency)) if currency else "of no currency"
+        cost = f", {totals.cost_nanos / 1e9:,.4f} {unit}"
     return (
         f"{totals.calls:,} model calls, {totals.input_total:,} tokens in, "
         f"{totals.output:,} out{cost}"

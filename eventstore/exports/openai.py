@@ -2,8 +2,7 @@
 
 A line is what the model had before it at some moment, with its answers: the active messages, notes
 of compactions among them. Where the context was compacted a line ends with it, and the next one
-begins with the note; so each line is a context that a model was really sent, and every answer is
-the last of its kind in at least one.
+begins with the note: no line holds messages that the model could not see together.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _examples(one: Past) -> Iterator[dict[str, Any]]:
 
 
 def _is_answer(message: ChatMessage) -> bool:
-    return message["role"] == "assistant"
+    return bool(message["role"] == "assistant")
 
 
 def _is_tool(value: Any) -> bool:
