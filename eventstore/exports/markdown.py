@@ -107,6 +107,8 @@ def _message(message: MessageView, shown: bool) -> Iterator[str]:
     if message.erased or not shown:
         yield _absent(shown)
         return
+    if not (message.text or message.parts or message.tool_calls or message.reasoning):
+        yield "*no text*"
     if message.reasoning:
         yield from _folded("Reasoning", fenced(message.reasoning))
     if message.role == "tool" or message.call_id is not None:
@@ -135,6 +137,8 @@ def _content(message: MessageView) -> Iterator[str]:
                 continue
             case str(text) | {"type": "text" | "input_text" | "output_text", "text": str(text)}:
                 yield fenced(text)
+            case {"type": "image" | "image_url" | "input_image" | "input_audio"}:
+                yield f"*[{escaped(part['type'])}, {len(_json(part)):,} bytes of JSON]*"
             case _:
                 yield fenced(_json(part), "json")
 
@@ -165,7 +169,7 @@ def escaped(text: str) -> str:
 
 
 def _folded(summary: str, *blocks: str) -> Iterator[str]:
-    """Blocks behind a line that can be opened; the line is HTML, so its text is escaped for that."""
+    """Blocks behind a line that can be opened; that is HTML, so its text is escaped for HTML."""
     plain = "".join(_HTML.get(one, one) for one in inline(" ".join(summary.split())))
     yield f"<details><summary>{plain}</summary>"
     yield from blocks

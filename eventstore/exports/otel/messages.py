@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from eventstore.store.views import MessageView
@@ -20,11 +21,12 @@ def input_message(message: MessageView) -> JSONObject:
     return {"role": message.role, "parts": parts}
 
 
-def output_message(message: MessageView) -> JSONObject:
-    """What a model answered."""
-    made = {"role": message.role, "parts": _parts(message)}
-    made["finish_reason"] = message.finish_reason or ("tool_call" if message.tool_calls else "stop")
-    return made
+def output_message(pieces: Sequence[MessageView]) -> JSONObject:
+    """What a model answered, in one message or in pieces."""
+    parts = [part for piece in pieces for part in _parts(piece)]
+    calls = any(piece.tool_calls for piece in pieces)
+    reason = pieces[-1].finish_reason or ("tool_call" if calls else "stop")
+    return {"role": pieces[0].role, "parts": parts, "finish_reason": reason}
 
 
 def erased(message: MessageView) -> JSONObject:

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 from eventstore import codec
 from eventstore.exports.otel import names
+from eventstore.exports.otel.answers import Answer, answers
 from eventstore.exports.otel.messages import content_parts, input_message, output_message
 from eventstore.exports.past import Past
 from eventstore.store.pages import usage_call
 from eventstore.store.session import Session
-from eventstore.store.views import CompactionView, MessageView, ToolCallView
+from eventstore.store.views import CompactionView, ToolCallView
 from eventstore.visible import encodable
 from projections.queries.usage import UsageCall
 
@@ -101,56 +102,42 @@ class Spans:
     # -- model calls -------------------------------------------------------------------------
 
     def _model_calls(self) -> Iterator[JSONObject]:
-        """A span for each assistant's message, and for usage that belongs to none of them."""
+        """A span for each answer of the model, and for usage that belongs to none of them."""
         log, stream = self._past.session.store.log, self._past.session.stream
-        said: list[MessageView] = []
-        began = self._past.info.created_at
         told: set[str] = set()
-        compacted = False
-        for message in self._past.messages():
-            compacted = compacted or bool(message.stands_for)
-            if message.role == "assistant" and not message.stands_for and not message.inherited:
-                key, usage = message.response_id, None
-                if key is not None and key not in told:
-                    usage = usage_call(log, stream, key, self._past.to_position)
-                    told.add(key)
-                yield self._model_call(message, said, began, usage, compacted)
-                said = []
-            elif message.role != "assistant":
-                said = [*said[-_SAID_MAX + 1 :], message]
-            began = max(began, message.at)
+        for answer in answers(self._past.messages(), self._past.info.created_at):
+            key, usage = answer.pieces[0].response_id, None
+            if key is not None and key not in told:
+                usage = usage_call(log, stream, key, self._past.to_position)
+                told.add(key)
+            yield self._model_call(answer, usage)
         for usage in self._past.usage():
             if usage.key not in told:
                 yield self._usage(usage)
 
-    def _model_call(
-        self,
-        message: MessageView,
-        said: list[MessageView],
-        began: int,
-        usage: UsageCall | None,
-        compacted: bool,
-    ) -> JSONObject:
-        model = message.model or self._past.info.model
-        span = self._chat(model, message.position, began, message.at)
-        reason = message.finish_reason
-        output = [output_message(message)] if self._shown or message.erased else None
+    def _model_call(self, answer: Answer, usage: UsageCall | None) -> JSONObject:
+        first, last = answer.pieces[0], answer.pieces[-1]
+        model = first.model or self._past.info.model
+        span = self._chat(model, first.position, answer.began, last.at)
+        reason = last.finish_reason
+        erased = any(piece.erased for piece in answer.pieces)
+        said = [input_message(one) for one in answer.said] if self._shown else []
         span["attributes"] = self._attributes(
             {
                 names.OPERATION: "chat",
                 **self._common,
                 names.REQUEST_MODEL: model,
-                names.RESPONSE_MODEL: message.model,
-                names.RESPONSE_ID: message.response_id,
+                names.RESPONSE_MODEL: first.model,
+                names.RESPONSE_ID: first.response_id,
                 names.FINISH_REASONS: None if reason is None else (reason,),
-                names.INPUT: [input_message(one) for one in said] if self._shown and said else None,
-                names.OUTPUT: output,
+                names.INPUT: said or None,
+                names.OUTPUT: [output_message(answer.pieces)] if self._shown or erased else None,
                 **_tokens(usage),
-                names.COMPACTED: compacted or None,
-                names.POSITION: message.position,
-                names.SEQ: message.seq,
-                names.STATE: None if message.state == "active" else message.state,
-                names.ERASED: message.erased or None,
+                names.COMPACTED: answer.compacted or None,
+                names.POSITION: first.position,
+                names.SEQ: first.seq,
+                names.STATE: None if first.state == "active" else first.state,
+                names.ERASED: erased or None,
             }
         )
         return span
@@ -219,10 +206,6 @@ class Spans:
             if value is not None and called is not None:
                 made.append({"key": called, "value": any_value(value)})
         return made
-
-
-#: Messages before an answer that its span shows: there are more only where no model was asked.
-_SAID_MAX = 100
 
 
 def any_value(value: Any) -> JSONObject:
