@@ -338,3 +338,10 @@ class OtherLogError(CheckpointError):
         )
         self.named = named
         self.own = own
+
+
+# -- exporting ---------------------------------------------------------------------------------
+
+
+class ExportFailedError(EventStoreError):
+    """An export could not be made; nothing stands under the name it was to have."""

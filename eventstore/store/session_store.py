@@ -29,6 +29,7 @@ from eventstore.store.activities import ActivityResult
 from eventstore.store.current import require_current
 from eventstore.store.keeping import Checkpointing, Keeping
 from eventstore.store.lifecycle import spawn
+from eventstore.store.own import OWN
 from eventstore.store.points import At, position_at
 from eventstore.store.proofs import Proofs
 from eventstore.store.session import Session
@@ -215,8 +216,13 @@ class SessionStore(Upkeep, Proofs):
         return candidates[0]
 
     def sessions_with_prefix(self, prefix: str) -> list[Session]:
-        """The newest incarnation of every session whose id starts with `prefix`."""
+        """The newest incarnation of every session whose id starts with `prefix`.
+
+        The store's own session is found by its whole id only.
+        """
         newest = {head.session_id: head for head in self.log.streams_with_prefix(prefix)}
+        if prefix != OWN:
+            newest.pop(OWN, None)
         return [self._handle(head) for head in newest.values()]
 
     def session_of(self, stream: int) -> Session:
