@@ -285,6 +285,7 @@ class _Writer:
                 whole=chosen.whole,
                 origin=self._at.origin,
                 size=self._at.size,
+                root=self._at.root,
                 sessions=len(self._last),
                 counts=self._counts,
                 files=self._loose,
