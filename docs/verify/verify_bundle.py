@@ -59,8 +59,7 @@ def check_signature(public, message, signature):
     need(len(signature) == 64 and s < Q, "a trusted key's signature is out of range")
     k = int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % Q
     base = point_of((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-    right = times(s, base) == add(point_of(r), times(k, point_of(public)))
-    need(right, "a trusted key's signature is wrong")
+    need(times(s, base) == add(point_of(r), times(k, point_of(public))), "a wrong trusted signature")
 
 def base64_of(text):
     """The bytes of a text in canonical base64."""
@@ -101,10 +100,9 @@ def scan(folder, prefix=""):
             need(stat.S_ISREG(info.st_mode), f"{name!r} is no regular file")
             yield name, entry.path, 0, info.st_size
 
-def scan_tar(path):
+def scan_tar(path, last=""):
     """(name, path, offset, size) of each file of a .tar that is not compressed; names ascend."""
     with tarfile.open(path, "r:") as tar:
-        last = ""
         for one in tar:
             need(one.isreg() and one.name > last, f"{one.name!r} is no file, or out of order")
             yield one.name, path, one.offset_data, one.size
@@ -122,8 +120,9 @@ class Check:
 
     def __init__(self, path, keys, older):
         self.parts, self.used, self.chains, self.erasing, self.blobs = {}, set(), {}, [], set()
-        self.states, self.findings = {"erased": [], "withheld": [], "shown": []}, []
-        self.told, self.by, self.compared, self.tile = {}, None, [], functools.lru_cache(4)(self.read_tile)
+        self.findings, self.told, self.by, self.compared = [], {}, None, []
+        self.states = {"erased": [], "withheld": [], "shown": []}
+        self.tile = functools.lru_cache(4)(self.tile)
         try:
             self.run(path, keys, older)
         except Exception as error:  # whatever it is, the bundle is not verified
@@ -155,7 +154,7 @@ class Check:
             path = f"x{index % 1000:03}/{path}"
         return f"tile/{level}/{path}" + (f".p/{width}" if width < 256 else ""), width
 
-    def read_tile(self, level, index):
+    def tile(self, level, index):
         """The hashes of a tile. A full one of leaves must have the hash that is above it."""
         name, width = self.tile_name(level, index, self.size >> 8 * level)
         data = self.read(name)
@@ -232,11 +231,11 @@ class Check:
         self.fault(self.tile(0, at - 1 >> 8)[at - 1 & 255] == leaf, f"event {at}: not in the tree")
         runs = facts["positions"] if kind == "content.erased" else []
         runs += [(facts["position"], 1)] if kind == "content.redacted" and any(promise) else []
-        for first, length in [run for run in runs if 0 < run[0] < at and run[1] > 0]:
-            self.erasing += [(first, 1), (min(first + length, at), -1)]
+        runs = [(first, min(first + n, at)) for first, n in runs if 0 < first < at and n > 0]
+        self.erasing += [step for first, end in runs for step in ((first, 1), (end, -1))]
         last, before, name = self.chains.get(uid, (0, bytes(32), "null"))
-        lone = bool(runs) and not self.whole and version > 1 and not last
-        self.fault(lone or (version - 1, link) == (last, before), f"event {at}: a gap in its session")
+        lone, right = runs and not self.whole and version > 1 and not last, (last + 1, before)
+        self.fault(lone or (version, link) == right, f"event {at}: a gap before it in its session")
         moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=us)
         start = (f'{{"position":{at},"stream":"{uid.hex()}","version":{version},'
                  f'"time":"{moment.isoformat(timespec="microseconds")}Z","actor":"{ACTORS[actor]}",'
@@ -287,13 +286,14 @@ def main():
     parser.add_argument("--json", action="store_true", help="one JSON object")
     options = parser.parse_args()
     check = Check(options.bundle, options.key, options.older)
-    told, found = check.told, check.findings
+    told, found = {"verdict": "", **check.told}, check.findings
     code = 3 if found else 4 if check.by is None else 0 if check.compared else 5
     told["verdict"] = {0: "VERIFIED", 3: "NOT VERIFIED", 4: "UNSIGNED", 5: "UNANCHORED"}[code]
     if code != 3 and (told["erased"] or told["withheld"]):
         told["verdict"] += f" with {told['erased']} erased and {told['withheld']} withheld"
     told.update(exit=code, signed_by=check.by, compared=check.compared, findings=found)
-    print(json.dumps(told) if options.json else "\n".join(f"{n}: {told[n]}" for n in sorted(told)))
+    text = "\n".join(f"{name}: {json.dumps(told[name])}" for name in told)
+    print(json.dumps(told) if options.json else text)
     return code
 
 if __name__ == "__main__":
