@@ -15,6 +15,7 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.backups import backup, erasures, restore
+from eventstore.cli.checkpoint import checkpoint
 from eventstore.cli.consumers import consumers
 from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
@@ -22,6 +23,7 @@ from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
+from eventstore.cli.keys import keys
 from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
@@ -144,8 +146,8 @@ def main(context: click.Context) -> None:
 
 _COMMANDS = (
     import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
-    fork, tree, consumers, stats, rebuild, check, verify, proof, doctor, salvage, backup,
-    restore, erasures, demo,
+    fork, tree, consumers, stats, rebuild, check, verify, proof, checkpoint, keys, doctor, salvage,
+    backup, restore, erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:
