@@ -59,7 +59,7 @@ def check_signature(public, message, signature):
     need(len(signature) == 64 and s < Q, "a trusted key's signature is out of range")
     k = int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % Q
     base = point_of((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-    need(times(s, base) == add(point_of(r), times(k, point_of(public))), "a wrong trusted signature")
+    need(times(s, base) == add(point_of(r), times(k, point_of(public))), "a wrong signature")
 
 def base64_of(text):
     """The bytes of a text in canonical base64."""

@@ -97,25 +97,25 @@ def signers(written: note.Note, trusted: Sequence[VerifierKey]) -> tuple[Verifie
 def verify_anchor(
     store: SessionStore, anchor: Anchor, trusted: Sequence[VerifierKey] = ()
 ) -> list[Verified]:
-    """Hold the log against every note that an anchor has of it, and every receipt against it.
+    """Hold the log against every note that an anchor has of it, and it against its receipts.
 
-    Raises `AnchorError`, and what `verify_note` does.
+    Raises `CheckpointError` when it has none, `AnchorError`, and what `verify_note` does.
     """
     with store.log.snapshot() as connection:
         tried = [one for one in notes.anchorings(connection) if one.anchor == anchor.name]
         kept = {(one.origin, one.size): one.note for one in notes.listed(connection)}
         origin = notes.origin(connection)
+    if not isinstance(anchor, ReadableAnchor):
+        raise AnchorError(f"{anchor.name} cannot give back the notes that it took")
+    found = []
+    for data in () if origin is None else anchor.notes(origin):
+        known, written = checkpoint.read(data)
+        found.append(Verified(checkpoint=known, keys=signers(written, trusted)))
+    if not found:
+        raise CheckpointError(f"{anchor.name} has no note of this log, which is {origin}")
+    compare(store, [(one.checkpoint, anchor.name) for one in found], thorough=True)
     for one in tried:
         sent = kept.get((one.origin, one.size))
         if one.receipt is not None and sent is not None:
             anchor.verify(sent, one.receipt)
-    if not isinstance(anchor, ReadableAnchor):
-        raise AnchorError(f"{anchor.name} cannot give back the notes that it took")
-    if origin is None:
-        raise CheckpointError("no checkpoint was made of this log yet, so no anchor has one")
-    found = []
-    for data in anchor.notes(origin):
-        known, written = checkpoint.read(data)
-        found.append(Verified(checkpoint=known, keys=signers(written, trusted)))
-    compare(store, [(one.checkpoint, anchor.name) for one in found], thorough=True)
     return found

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from eventstore.checkpoints import checkpoint
-from eventstore.errors import AnchorError
+from eventstore.checkpoints.anchors import FileAnchor
+from eventstore.errors import AnchorError, InvalidValueError
 
 #: Seconds that one command of git may take.
 SECONDS = 30.0
@@ -103,3 +104,16 @@ def _file_of(origin: str) -> str:
     plain = _PLAIN.fullmatch(origin) is not None
     name = origin if plain else f"other/{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
     return f"{name}/checkpoint"
+
+
+def anchor_of(text: str) -> FileAnchor | GitAnchor:
+    """The anchor that ``file:PATH``, ``git:PATH`` or ``git+push:PATH`` names.
+
+    Raises `InvalidValueError` for another text.
+    """
+    kind, _, path = text.partition(":")
+    if path and kind == "file":
+        return FileAnchor(path)
+    if path and kind in ("git", "git+push"):
+        return GitAnchor(path, push=kind == "git+push")
+    raise InvalidValueError(f"{text!r} is no anchor: file:PATH, git:PATH or git+push:PATH")

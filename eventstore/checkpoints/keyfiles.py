@@ -99,23 +99,32 @@ def load(file: str | Path) -> SignerKey:
 
 def listed() -> list[KeyFile]:
     """The keys in the user's folder."""
-    folder = keys_folder()
-    paths = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
-    return [KeyFile(path=str(path), verifier=load(path).verifier) for path in paths]
+    return [KeyFile(path=str(path), verifier=load(path).verifier) for path in _paths()]
 
 
-def chosen(file: str | Path | None = None) -> SignerKey | None:
-    """The key to sign with, None when this user has none; see the module's docstring.
+def where(file: str | Path | None = None) -> Path | None:
+    """The file of the key to sign with, None when this user has none; see the module's docstring.
 
     Raises `SigningError` when there are several and none is named.
     """
     named = file or os.environ.get(VARIABLE)
     if named:
-        return load(named)
-    folder = keys_folder()
-    paths = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
+        return Path(named).expanduser()
+    paths = _paths()
     if len(paths) > 1:
         raise SigningError(
-            f"there are {len(paths)} keys in {folder}: name one with --key FILE or ${VARIABLE}"
+            f"there are {len(paths)} keys in {keys_folder()}: name one with --key FILE or "
+            f"${VARIABLE}"
         )
-    return load(paths[0]) if paths else None
+    return paths[0] if paths else None
+
+
+def chosen(file: str | Path | None = None) -> SignerKey | None:
+    """The key to sign with, None when this user has none; raises what `where` and `load` do."""
+    path = where(file)
+    return None if path is None else load(path)
+
+
+def _paths() -> list[Path]:
+    folder = keys_folder()
+    return sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []

@@ -146,12 +146,12 @@ def anchor_notes(
             origin = notes.origin(connection)
             size = None if made is None else made.size
             waiting = [] if origin is None else notes.waiting(connection, origin, anchor.name, size)
+        failure: str | None = None
         for one in waiting[:OFFERED_MAX]:
-            tried = _offered(anchor, one)
-            found.append(tried)
+            tried = _offered(anchor, one, failure)
             store.log.transact(partial(_remember, tried), exclusive=True)
-            if tried.receipt is None:
-                break
+            found.append(tried)
+            failure = tried.failure
     return found
 
 
@@ -159,14 +159,16 @@ def _remember(tried: Anchoring, transaction: SqliteTransaction) -> None:
     notes.tried(transaction.connection, tried)
 
 
-def _offered(anchor: Anchor, one: KeptNote) -> Anchoring:
-    receipt = failure = None
-    try:
-        receipt = anchor.submit(one.note)
-    except AnchorError as error:
-        failure = str(error)
-    except Exception as error:  # an anchor of a user's own must not stop what is kept already
-        failure = f"{type(error).__name__}: {error}"
+def _offered(anchor: Anchor, one: KeptNote, failure: str | None) -> Anchoring:
+    """What comes of offering a note to an anchor, which is not asked after a `failure`."""
+    receipt = None
+    if failure is None:
+        try:
+            receipt = anchor.submit(one.note)
+        except AnchorError as error:
+            failure = str(error)
+        except Exception as error:  # an anchor of a user's own must not stop what is kept already
+            failure = f"{type(error).__name__}: {error}"
     return Anchoring(
         origin=one.origin,
         size=one.size,

@@ -7,6 +7,7 @@ nothing derives them.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from importlib.resources import files
 
 import apsw
@@ -103,6 +104,13 @@ def begin_origin(connection: apsw.Connection, now: int) -> str:
     name = secrets.token_hex(16)
     connection.execute(_BEGIN, (name, now))
     return ORIGIN + name
+
+
+def adopt_origins(connection: apsw.Connection, names: Sequence[str], now: int) -> None:
+    """Have the log know these as its earlier origins too, in a write transaction."""
+    for name in reversed(names):
+        if name not in origins(connection):
+            connection.execute(_BEGIN, (name.removeprefix(ORIGIN), now))
 
 
 def newest(connection: apsw.Connection, origin: str) -> KeptNote | None:

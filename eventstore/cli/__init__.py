@@ -15,6 +15,8 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.backups import backup, erasures, restore
+from eventstore.cli.bundles import verify_bundle
+from eventstore.cli.checkpoint import checkpoint
 from eventstore.cli.consumers import consumers
 from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
@@ -23,6 +25,7 @@ from eventstore.cli.doctor import doctor
 from eventstore.cli.exporting import export
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
+from eventstore.cli.keys import keys
 from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
@@ -144,9 +147,9 @@ def main(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    import_, export, sessions, show, search, resume, context_command, diff_command, log, replay,
-    fixture, fork, tree, consumers, stats, rebuild, check, verify, proof, doctor, salvage, backup,
-    restore, erasures, demo,
+    import_, export, verify_bundle, sessions, show, search, resume, context_command, diff_command,
+    log, replay, fixture, fork, tree, consumers, stats, rebuild, check, verify, proof, checkpoint,
+    keys, doctor, salvage, backup, restore, erasures, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

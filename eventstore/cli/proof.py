@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from eventstore.cli.catching_up import open_caught_up
 from eventstore.cli.options import Format, Settings, shared_options
 from eventstore.cli.output import write_json_object
 from eventstore.store.proofs import ConsistencyProof, InclusionProof
@@ -38,7 +39,7 @@ def proof(settings: Settings, event: int | None, first: int | None, size: int | 
     """  # noqa: D301
     if (event is None) == (first is None):
         raise click.UsageError("Give either EVENT or --from SIZE.")
-    with settings.open_for_reading(derived=False) as store:
+    with open_caught_up(settings, "tree", "hashing") as store:
         made = (
             store.prove_inclusion(event, size)
             if event is not None

@@ -33,6 +33,8 @@ _PLUGINS: dict[str, str] = {
     "openai": "eventstore.exports.openai:OpenAI",
     "markdown": "eventstore.exports.markdown:Markdown",
     "parquet": "eventstore.exports.parquet.exporting:Parquet",
+    "bundle": "eventstore.bundles.exporting:Bundle",
+    "bundle-tar": "eventstore.bundles.exporting:BundleTar",
 }
 
 #: Whether texts go out, or only what is known of them.
