@@ -84,7 +84,7 @@ def _is_name(name: str) -> bool:
 
 
 def _in_folder(folder: Path | str, prefix: str) -> Iterator[tuple[str, Part]]:
-    for entry in os.scandir(folder):
+    for entry in list(os.scandir(folder)):  # one that is not read to its end stays open
         info = entry.stat(follow_symlinks=False)
         name = prefix + entry.name
         if stat.S_ISDIR(info.st_mode):
