@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import NamedTuple
 
 from eventstore.errors import InvalidValueError
-from eventstore.merkle.hashing import HASH_BYTES, node_hash
+from eventstore.merkle.hashing import HASH_BYTES
 
 #: Hashes of a full tile, and how many levels of the tree it spans.
 TILE_WIDTH = 256
@@ -89,7 +90,9 @@ def tile_of(level: int, index: int) -> tuple[int, int, int, int]:
 
 def subtree(hashes: bytes) -> bytes:
     """The root over 1, 2, 4 … 256 hashes, given as one string of bytes."""
-    row = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
-    while len(row) > 1:
-        row = [node_hash(row[at], row[at + 1]) for at in range(0, len(row), 2)]
-    return row[0]
+    while len(hashes) > HASH_BYTES:
+        pairs = range(0, len(hashes), 2 * HASH_BYTES)
+        hashes = b"".join(
+            [sha256(b"\x01" + hashes[at : at + 2 * HASH_BYTES]).digest() for at in pairs]
+        )
+    return hashes

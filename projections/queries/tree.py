@@ -33,17 +33,24 @@ PAGE = 10_000
 class TileReader:
     """The hash of any full subtree; see `eventstore.merkle.HashReader`.
 
-    `reached` is the position up to which the tiles may be believed, 0 for not at all. Tiles that
-    were read are kept, so one serves for as long as the snapshot that it reads in.
+    `reached` is the position up to which the tiles may be believed, 0 for not at all. What was read
+    and hashed is kept, so one serves for as long as the snapshot that it reads in.
     """
 
     def __init__(self, connection: apsw.Connection, reached: int) -> None:
         self._connection = connection
         self._reached = reached
         self._tiles: dict[tuple[int, int], bytes] = {}
+        self._made: dict[tuple[int, int], bytes] = {}
 
     def __call__(self, level: int, index: int) -> bytes:
         """Raises `CorruptStoreError` when the log has no such leaves."""
+        made = self._made.get((level, index))
+        if made is None:
+            made = self._made[level, index] = self._make(level, index)
+        return made
+
+    def _make(self, level: int, index: int) -> bytes:
         tile_level, number, first, count = tile_of(level, index)
         hashes = self._hashes(tile_level, number)[first * HASH_BYTES : (first + count) * HASH_BYTES]
         if len(hashes) == count * HASH_BYTES:
