@@ -68,7 +68,8 @@ LAYERS = {
     "eventstore.session": (*GROUND, "eventstore.session"),
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
     "eventstore.claims": (*GROUND, "eventstore.claims"),
-    "projections": (*GROUND, "projections"),
+    "eventstore.merkle": ("eventstore.errors", "eventstore.merkle"),
+    "projections": (*GROUND, "eventstore.merkle", "projections"),
     "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
 }
 
@@ -86,7 +87,10 @@ def test_the_rules_are_pure() -> None:
     impure = ("apsw", "os", "io", "time", "datetime", "random", "secrets", "threading", "pathlib",
               "subprocess", "socket", "logging", "sqlite3")  # fmt: skip
     for module in modules():
-        if within(module, ("eventstore.session", "eventstore.events", "eventstore.codec")):
+        if within(
+            module,
+            ("eventstore.session", "eventstore.events", "eventstore.codec", "eventstore.merkle"),
+        ):
             wrong = [name for name in imports_of(module) if within(name, impure)]
             assert not wrong, f"{module} imports {wrong}"
 

@@ -17,6 +17,7 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.store import executor, lifecycle, reads
 from eventstore.store.derived import Registry
+from eventstore.store.keeping import Keeping
 from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
@@ -26,6 +27,7 @@ class Owner(Readable, Protocol):
     """What a session needs of the store it belongs to; `SessionStore` is it."""
 
     derived: Registry
+    keeper: Keeping | None
 
     @staticmethod
     def new_id() -> str:
@@ -269,6 +271,7 @@ class Session(SessionReads):
         streams = lifecycle.close(
             self.store.log, self.stream, cascade=cascade, reason=reason, actor=Actor.UNKNOWN
         )
+        self._keep("close")
         return [self.store.session_of(stream).name for stream in streams]
 
     def fork(
@@ -310,10 +313,12 @@ class Session(SessionReads):
 
         Of sessions that are closed with it the content stays.
         """
-        return lifecycle.close_and_erase(
+        erased = lifecycle.close_and_erase(
             self.store.log, self.stream, by=by, reason=reason,
             erase_derived=self.store.derived.erase,
         )  # fmt: skip
+        self._keep("erasure")
+        return erased
 
     def erase_events(
         self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
@@ -323,10 +328,17 @@ class Session(SessionReads):
 
     def _erase(self, positions: Sequence[int] | None, by: str | None, reason: str | None) -> Erased:
         store = self.store
-        return lifecycle.erase(
+        erased = lifecycle.erase(
             store.log, self.stream, positions, by=by, reason=reason,
             erase_derived=store.derived.erase,
         )  # fmt: skip
+        self._keep("erasure")
+        return erased
+
+    def _keep(self, reason: str) -> None:
+        """Have a checkpoint made soon, if this store makes any."""
+        if self.store.keeper is not None:
+            self.store.keeper.wanted(reason)
 
     # -- relatives -------------------------------------------------------------------------
 

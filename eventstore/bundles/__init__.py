@@ -1,0 +1,1 @@
+"""Bundles: a log, or sessions of it, as files that an outsider can check."""
