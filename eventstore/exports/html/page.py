@@ -1,0 +1,105 @@
+"""Writing a page: the template's parts around the timeline, straight to the output.
+
+The page holds its style and its script; its policy (CSP) names both by their hashes and allows
+nothing else but images that are in the page itself. So no text of a session can run, load or send
+anything, even if it were not escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from string import Template
+from typing import IO, NamedTuple
+
+from eventstore.exports.html.escaping import inline, plain
+from eventstore.exports.html.head import head, title_of
+from eventstore.exports.html.history import History
+from eventstore.exports.html.timeline import Progress, Timeline
+from eventstore.store.points import At
+from eventstore.store.session import Session
+
+#: Characters that are written together.
+_BUFFER = 1 << 16
+
+
+class _Parts(NamedTuple):
+    """The template, cut where the timeline goes; and the style, the script and their policy."""
+
+    before: Template
+    after: Template
+    fixed: dict[str, str]
+
+
+def write_page(
+    session: Session,
+    out: IO[bytes],
+    *,
+    to_version: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write one HTML page with everything of a session up to a version (its last one if None).
+
+    The page needs no other file and no network. It is written as it is made: what is held in
+    memory is the largest message, not the session. `progress` is told the versions done and all.
+
+    Raises `InvalidRangeError` for a version that the session does not have.
+    """
+    version = session.version if to_version is None else session.version_at(to_version)
+    at = At.version(version)
+    history = History(session, version)
+    info = session.info(at)
+    parts = _parts()
+    title = title_of(info)
+
+    def chunks() -> Iterator[str]:
+        values = parts.fixed | {
+            "title": plain(title),
+            "heading": inline(title),
+            "facts": "".join(head(session, history, info)),
+        }
+        yield parts.before.substitute(values)
+        state = session.state(at)
+        yield from Timeline(history, state.prompt_position).chunks(progress)
+        yield parts.after.substitute(values)
+
+    write(chunks(), out)
+
+
+def write(chunks: Iterator[str], out: IO[bytes]) -> None:
+    """Write text as UTF-8, many small pieces together."""
+    waiting: list[str] = []
+    size = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk)
+        if size >= _BUFFER:
+            out.write("".join(waiting).encode())
+            waiting, size = [], 0
+    out.write("".join(waiting).encode())
+
+
+def policy(style: str, script: str) -> str:
+    """The content security policy of a page with this style and script."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+@cache
+def _parts() -> _Parts:
+    folder = files("eventstore.exports.html")
+    page, style, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
+    )
+    before, after = page.split("$timeline")
+    fixed = {"style": style, "script": script, "policy": policy(style, script)}
+    return _Parts(Template(before), Template(after), fixed)
