@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import hypothesis.strategies as st
@@ -47,15 +48,11 @@ def play(store: SessionStore, history: list[tuple[str, int, int, str, Any]]) -> 
     for number, (what, who, which, text, value) in enumerate(history):
         found = _sessions(store)
         session = found[who % len(found)] if found else store.create(NAMES[which % len(NAMES)])
-        try:
-            _OPERATIONS[what](store, session, which, text, value, number)
-        except (
-            errors.RuleError,
-            errors.NotJSONError,
-            errors.SessionExistsError,
+        with suppress(
+            errors.RuleError, errors.NotJSONError, errors.SessionExistsError,
             errors.InvalidValueError,
-        ):
-            pass
+        ):  # fmt: skip
+            _OPERATIONS[what](store, session, which, text, value, number)
 
 
 def _sessions(store: SessionStore) -> list[Session]:

@@ -169,7 +169,7 @@ def test_a_session_of_somebody_else_with_the_stores_own_name_is_left_alone(
     assert b"mine" in out.getvalue()
 
 
-# -- the file ---------------------------------------------------------------------------------------
+# -- the file -------------------------------------------------------------------------------------
 
 
 def test_a_file_is_private_and_whole(store: SessionStore, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_file_that_somebody_makes_meanwhile_is_not_replaced(
 
 
 @pytest.mark.parametrize(
-    ("format", "target", "told"),
+    ("name", "target", "told"),
     [
         ("events-jsonl", "no/such/file", "there is no folder"),
         ("events-jsonl", ".", "is a folder"),
@@ -245,12 +245,12 @@ def test_a_file_that_somebody_makes_meanwhile_is_not_replaced(
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_recorded(
-    format: str, target: str, told: str, store: SessionStore, tmp_path: Path
+    name: str, target: str, told: str, store: SessionStore, tmp_path: Path
 ) -> None:
     before = store.head
     place = target if target == "-" else tmp_path / target
     with pytest.raises(errors.ExportFailedError, match=told):
-        export(store, format, place, force=True)
+        export(store, name, place, force=True)
     assert store.head == before
 
 
@@ -284,7 +284,7 @@ def test_file_names_of_sessions_differ_and_are_plain() -> None:
         assert 0 < len(name) < 130
 
 
-# -- every format -----------------------------------------------------------------------------------
+# -- every format ---------------------------------------------------------------------------------
 
 
 @settings(max_examples=budget(25), deadline=None, suppress_health_check=list(HealthCheck))
@@ -329,7 +329,7 @@ def test_progress_ends_with_all_of_it(name: str, store: SessionStore, tmp_path: 
     assert told == sorted(told)
 
 
-# -- plug-ins ---------------------------------------------------------------------------------------
+# -- plug-ins -------------------------------------------------------------------------------------
 
 
 def test_every_format_has_an_exporter_of_its_name_and_describes_itself() -> None:
@@ -366,7 +366,7 @@ def test_a_package_brings_an_exporter_by_an_entry_point(
     sys.modules.pop("acme_export")
 
 
-# -- the command -------------------------------------------------------------------------------------
+# -- the command ----------------------------------------------------------------------------------
 
 
 def test_the_command_exports_records_and_tells(store: SessionStore, tmp_path: Path) -> None:
