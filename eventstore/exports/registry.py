@@ -35,6 +35,7 @@ _PLUGINS: dict[str, str] = {
     "parquet": "eventstore.exports.parquet.exporting:Parquet",
     "bundle": "eventstore.bundles.exporting:Bundle",
     "bundle-tar": "eventstore.bundles.exporting:BundleTar",
+    "html": "eventstore.exports.html.exporting:Html",
 }
 
 #: Whether texts go out, or only what is known of them.
@@ -85,7 +86,9 @@ class Exporter(Protocol):
 
     It may also have `per_session`, True when one session makes one document; `options`, a mapping
     of the options it takes to what they mean; and `check`, a function of the options and
-    of `content`, which raises an `EventStoreError` when the export could not be made.
+    of `content`, which raises an `EventStoreError` when the export could not be made. With
+    ``index(request, folder, made)`` it also writes what lists the documents; `made` gives each
+    session with the name of its file, and writes that file when it is asked for.
     """
 
     @property
