@@ -205,6 +205,10 @@ def _beginning(text: str, characters: int = 200) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"
 
 
+class HeldError(RuleError):
+    """A legal hold is in force, so the content of the session stays as it is."""
+
+
 class InvalidQueryError(InvalidValueError):
     """A search in FTS5's own syntax that FTS5 cannot read; `query` and `reason` say what and why.
 
@@ -221,6 +225,10 @@ class InvalidQueryError(InvalidValueError):
 
 
 # -- derived data ------------------------------------------------------------------------------
+
+
+class RedactionError(EventStoreError):
+    """A detector is not there, cannot be used, or failed; nothing was stored with its help."""
 
 
 class ProjectionError(EventStoreError):

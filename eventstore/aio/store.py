@@ -21,7 +21,7 @@ from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor
 from eventstore.log.engine import Durability
-from eventstore.log.port import ANY, Expected, Head, Recorded
+from eventstore.log.port import ANY, Expected, Head, Recorded, Redact
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
@@ -64,6 +64,7 @@ class AsyncSessionStore:
         projections: Sequence[type[Projection]] = (),
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
+        redact: Redact | None = None,
     ) -> Opening[Self]:
         """Open a store, as `SessionStore.open` does: ``await`` it, or use it in ``async with``.
 
@@ -79,6 +80,7 @@ class AsyncSessionStore:
                 projections=projections,
                 spawn_depth_max=spawn_depth_max,
                 clock=clock,
+                redact=redact,
             )
 
         async def begin() -> Self:

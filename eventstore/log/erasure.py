@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from eventstore.errors import InvalidValueError
+from eventstore.log import redactions
 from eventstore.log.engine import rows_of
 
 _TARGETS = (
@@ -30,6 +31,8 @@ _RENAME = "UPDATE streams SET session_id = ? WHERE id = ?"
 def targets(connection: apsw.Connection, stream: int, positions: Sequence[int] | None) -> list[int]:
     """The events whose content is there to be erased: all of the stream, or some of it.
 
+    What stands in the place of a redacted content goes with it.
+
     Raises `InvalidValueError` for a position that is not one of the stream's.
     """
     present = [row[0] for row in rows_of(connection, _TARGETS, (stream,))]
@@ -42,7 +45,9 @@ def targets(connection: apsw.Connection, stream: int, positions: Sequence[int] |
                 f"position {position} is no event of this session"
                 + ("" if owner is None else ": a fork reads its origin's events, erase it there")
             )
-    return sorted(set(positions).intersection(present))
+    chosen = set(positions)
+    chosen.update(redactions.replacing(connection, positions).values())
+    return sorted(chosen.intersection(present))
 
 
 def wipe(connection: apsw.Connection, positions: Sequence[int]) -> list[int]:

@@ -2,7 +2,7 @@
 
 `verify` recomputes each leaf and each commitment from the stored bytes, follows each stream's
 chain, and compares what must agree: positions and versions without gaps, contents and blobs with
-what refers to them, wiped contents with the events that erased them, session ids with the ids the
+what refers to them, wiped contents with the events that erased or redacted them, session ids with the ids the
 sessions were created with. Rows that cannot be read are reported with their position, never
 skipped in silence. What a salvaged store says that it lost is reported as lost. An empty result
 means that nothing of the log was changed.
@@ -24,7 +24,7 @@ from msgspec import Struct
 from eventstore import codec
 from eventstore.errors import EventStoreError
 from eventstore.events import stored
-from eventstore.events.catalogue import ContentErased, SessionContent
+from eventstore.events.catalogue import ContentErased, ContentRedacted, SessionContent
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
@@ -256,6 +256,8 @@ class _Scan:
             event = stored.read(text, schema, row.facts)
             if isinstance(event, ContentErased):
                 self._erased(chain, event)
+            elif isinstance(event, ContentRedacted) and row.commitment is not None:
+                self.wiped.discard(event.position)
             if body is None:
                 return
             for digest in blobs.digests_in(body):

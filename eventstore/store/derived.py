@@ -9,7 +9,7 @@ import apsw
 from eventstore import claims, snapshots
 from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
-from eventstore.log import reading
+from eventstore.log import reading, redactions
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
@@ -29,9 +29,9 @@ ON_READ: tuple[type[Projection], ...] = (Search, Activities)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-#: Tables that stand beside the log and come with no migration.
-_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers")
-_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?, ?)"
+#: Tables and an index that stand beside the log and come with no migration.
+_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers", "events_by_redacted")
+_THERE = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({','.join('?' * 5)})"  # noqa: S608
 
 
 class Registry:
@@ -56,6 +56,7 @@ class Registry:
 
         def work(transaction: SqliteTransaction) -> None:
             connection = transaction.connection
+            redactions.create_index(connection)
             snapshots.create_table(connection)
             claims.create_table(connection)
             checkpoints.create_table(connection)

@@ -19,7 +19,7 @@ from eventstore.errors import (
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor, follow
 from eventstore.log.engine import MEMORY, Durability
-from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
+from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, Redact, StreamHead
 from eventstore.log.sqlite import SqliteLog, now_us
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
@@ -63,11 +63,13 @@ class SessionStore(Upkeep):
         projections: Sequence[type[Projection]] = (),
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
+        redact: Redact | None = None,
     ) -> SessionStore:
         """Open the store at `path`, creating it if there is none; ``:memory:`` is kept in memory.
 
         `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
-        crash of the process. `projections` are classes of your own. Any number of threads may use
+        crash of the process. `projections` are classes of your own. `redact`, a
+        `eventstore.redaction.Redactor`, takes secrets out of what is appended before it is written. Any number of threads may use
         the store, and any number of processes may open the file.
 
         Raises a `StoreError`: the file is a directory, no store, a newer store, locked, read-only.
@@ -80,6 +82,7 @@ class SessionStore(Upkeep):
             create=create,
             clock=clock,
             inline=registry.inline,
+            redact=redact,
         )
         try:
             if not readonly:
