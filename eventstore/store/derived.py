@@ -13,6 +13,7 @@ from eventstore.log import reading
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
+from eventstore.traces import due
 from projections import checkpoints
 from projections.activities.projection import Activities
 from projections.base import OF_THE_FILE, Projection, StaleError
@@ -30,8 +31,8 @@ ON_READ: tuple[type[Projection], ...] = (Search, Activities)
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
 #: Tables that stand beside the log and come with no migration.
-_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers")
-_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?, ?)"
+_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers", "erasures_due")
+_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?, ?, ?)"
 
 
 class Registry:
@@ -60,6 +61,7 @@ class Registry:
             claims.create_table(connection)
             checkpoints.create_table(connection)
             consumers.create_table(connection)
+            due.create_table(connection)
             try:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
             except ProjectionError:  # rows that the log does not give are in the way
