@@ -33,6 +33,7 @@ from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, Sessi
 from eventstore.store.statistics import Stats
 from eventstore.store.trees import Branch
 from eventstore.store.views import SessionInfo
+from eventstore.vacuum import Vacuumed
 from projections.base import Projection
 from projections.check import Difference
 from projections.queries.activities import ActivityView
@@ -436,8 +437,26 @@ class AsyncSessionStore:
         return self.wrapped.detached()
 
     async def finish_erasures(self) -> bool:
-        """Try again to empty the write-ahead log of erased text; whether it is done."""
+        """Finish erasures that left, or may have left, traces in the file; whether all are done.
+
+        May write the whole file anew. `eventstore.traces.finish` also tells what stood in the way.
+        """
         return await self.threads.write(self.wrapped.finish_erasures)
+
+    async def vacuum(
+        self,
+        *,
+        seconds: float | None = None,
+        full: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Vacuumed:
+        """Give space that nothing uses back to the file system; see `eventstore.vacuum.vacuum`.
+
+        At most for about `seconds`, in short transactions; with `full` the file is written anew.
+        """
+        return await self.threads.write(
+            lambda: self.wrapped.vacuum(seconds=seconds, full=full, progress=progress)
+        )
 
 
 def _close_unused(opening: asyncio.Future[SessionStore]) -> None:

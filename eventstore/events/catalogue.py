@@ -470,8 +470,10 @@ class UserCorrected(Activity, frozen=True, kw_only=True, omit_defaults=True):
 class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The content of the events at `positions` (runs of positions) was erased.
 
-    `scope` is ``event`` or ``session``; in the latter case the session id went as well. `by` and
-    `reason` are short, and must not contain what was erased: this event is never erased.
+    `scope` is ``event`` or ``session``; in the latter case the session id went as well. `derived`
+    are those of the positions that were not asked for, but came from others that were erased. `by`,
+    `reason` and `basis` (the legal basis) are short, and must not contain what was erased: this
+    event is never erased.
     """
 
     type = "content.erased"
@@ -481,6 +483,8 @@ class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
     scope: str = "event"
     by: str | None = None
     reason: str | None = None
+    basis: str | None = None
+    derived: tuple[Run, ...] = ()
 
 
 class Replaced(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from eventstore.log import reading, redactions
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
+from eventstore.traces import due
 from projections import checkpoints
 from projections.activities.projection import Activities
 from projections.base import OF_THE_FILE, Projection, StaleError
@@ -29,9 +30,11 @@ ON_READ: tuple[type[Projection], ...] = (Search, Activities)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-#: Tables and an index that stand beside the log and come with no migration.
-_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers", "events_by_redacted")
-_THERE = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({','.join('?' * 5)})"  # noqa: S608
+#: Tables, and an index, that stand beside the log and come with no migration.
+_BESIDE_THE_LOG = (
+    "projections", "snapshots", "claims", "consumers", "erasures_due", "events_by_redacted",
+)  # fmt: skip
+_THERE = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({','.join('?' * len(_BESIDE_THE_LOG))})"
 
 
 class Registry:
@@ -61,6 +64,7 @@ class Registry:
             claims.create_table(connection)
             checkpoints.create_table(connection)
             consumers.create_table(connection)
+            due.create_table(connection)
             try:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
             except ProjectionError:  # rows that the log does not give are in the way

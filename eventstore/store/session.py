@@ -15,9 +15,9 @@ from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorde
 from eventstore.log.port import ANY, Actor, Expected, Recorded
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
-from eventstore.store import executor, lifecycle, reads
+from eventstore.store import erasure, executor, lifecycle, reads
 from eventstore.store.derived import Registry
-from eventstore.store.lifecycle import Erased
+from eventstore.store.erasure import Erased, Words
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
 
@@ -301,32 +301,41 @@ class Session(SessionReads):
         options.setdefault("lifecycle", Lifecycle.EPHEMERAL)
         return self.store.create(session_id, parent=self, **options)
 
-    def erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
-        """Erase the content of every event, and the session's id; facts and proofs stay."""
-        return self._erase(None, by, reason)
+    def erase(
+        self, *, by: str | None = None, reason: str | None = None, basis: str | None = None
+    ) -> Erased:
+        """Erase the content of every event, and the session's id; facts and proofs stay.
 
-    def close_and_erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
+        This and `erase_events` erase exactly what they name; `eventstore.erasing` also reaches what
+        was derived from it. `by`, `reason` and `basis` (the legal basis) stay for good.
+        """
+        return self._erase(None, Words(by=by, reason=reason, basis=basis))
+
+    def close_and_erase(
+        self, *, by: str | None = None, reason: str | None = None, basis: str | None = None
+    ) -> Erased:
         """Close the session as `close` does, and erase it, in one transaction.
 
         Of sessions that are closed with it the content stays.
         """
-        return lifecycle.close_and_erase(
-            self.store.log, self.stream, by=by, reason=reason,
-            erase_derived=self.store.derived.erase,
-        )  # fmt: skip
+        words = Words(by=by, reason=reason, basis=basis)
+        store = self.store
+        return erasure.close_and_erase(store.log, self.stream, words, store.derived.erase)
 
     def erase_events(
-        self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
+        self,
+        positions: Sequence[int],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        basis: str | None = None,
     ) -> Erased:
         """Erase the content of the events at these positions of the log."""
-        return self._erase(positions, by, reason)
+        return self._erase(positions, Words(by=by, reason=reason, basis=basis))
 
-    def _erase(self, positions: Sequence[int] | None, by: str | None, reason: str | None) -> Erased:
-        store = self.store
-        return lifecycle.erase(
-            store.log, self.stream, positions, by=by, reason=reason,
-            erase_derived=store.derived.erase,
-        )  # fmt: skip
+    def _erase(self, positions: Sequence[int] | None, words: Words) -> Erased:
+        target = erasure.Target(stream=self.stream, positions=positions)
+        return erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
 
     # -- relatives -------------------------------------------------------------------------
 

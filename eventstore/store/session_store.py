@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eventstore import traces
 from eventstore.consumers import positions
 from eventstore.consumers.consumer import Consumer
 from eventstore.consumers.positions import ConsumerInfo
@@ -87,6 +88,7 @@ class SessionStore(Upkeep):
         try:
             if not readonly:
                 registry.prepare(log)
+                traces.resume(log)
         except BaseException:
             log.close()
             raise
