@@ -1,8 +1,9 @@
 """Claims: what only one open session may have at a time, because its writer asked for that.
 
 A title set as ``unique`` is claimed for its session in the transaction of its event. The claim ends
-when the session gets another title or none, is closed, or the event is erased. A row holds a digest
-and no text, and goes in the transaction that erases the text, since a digest can be guessed.
+when the session gets another title or none, is closed, or the event is erased or redacted. A row
+holds a digest and no text, and goes in the transaction that erases the text, since a digest can be
+guessed.
 
 The table follows from the log alone: `rebuild` makes it anew.
 """
@@ -21,7 +22,6 @@ from eventstore.events.catalogue import SessionClosed, TitleContent, TitleSet
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
 from eventstore.log.port import Recorded
-from eventstore.log.redactions import BODY
 from eventstore.log.transaction import SqliteTransaction
 
 SCHEMA = (files("eventstore.claims") / "claims.sql").read_text(encoding="utf-8")
@@ -40,8 +40,8 @@ _CLEAR = "DELETE FROM claims"
 _ROWS = "SELECT kind, digest, stream, position FROM claims"
 _EXISTS = "SELECT count(*) FROM sqlite_schema WHERE name = 'claims'"
 _EVENTS = (
-    "SELECT e.position, e.stream, e.type, e.schema, json_extract(e.facts, '$.unique'), "  # noqa: S608
-    f"{BODY} FROM events AS e LEFT JOIN contents AS c ON c.position = e.position "
+    "SELECT e.position, e.stream, e.type, e.schema, json_extract(e.facts, '$.unique'), c.body "
+    "FROM events AS e LEFT JOIN contents AS c ON c.position = e.position "
     "WHERE e.type IN ('title.set', 'session.closed') ORDER BY e.position"
 )
 

@@ -34,7 +34,7 @@ def body(contents: str, schema: str = "") -> str:
     `schema` is the database, with a dot, for a statement that must name it.
     """
     found = _OF.format(f"{contents}.position", schema)
-    return f"coalesce({contents}.body, (SELECT rc.body {found}))"  # noqa: S608
+    return f"coalesce({contents}.body, (SELECT rc.body {found}))"
 
 
 #: The body in force of the event whose row of `contents` is `c`.

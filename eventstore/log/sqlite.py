@@ -285,6 +285,10 @@ class SqliteLog:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def now(self) -> int:
+        """The time by the store's clock, in µs since 1970."""
+        return self._clock()
+
     def head(self) -> Head:
         """The end of the log."""
         with self.reader() as connection:

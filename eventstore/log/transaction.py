@@ -143,7 +143,8 @@ class SqliteTransaction:
     ) -> list[Recorded]:
         """Append to a stream; with keys that are all stored already, the original events.
 
-        After them, where the log redacts, stand the events that say what was redacted. Raises `VersionConflictError`, `PartialRetryError`, `KeyReusedError`, `NotJSONError`.
+        After them, where the log redacts, stand the events that say what was redacted. Raises
+        `VersionConflictError`, `PartialRetryError`, `KeyReusedError`, `NotJSONError`.
         """
         head = self.stream_by_id(stream)
         if head is None:

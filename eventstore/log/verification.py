@@ -2,10 +2,10 @@
 
 `verify` recomputes each leaf and each commitment from the stored bytes, follows each stream's
 chain, and compares what must agree: positions and versions without gaps, contents and blobs with
-what refers to them, wiped contents with the events that erased or redacted them, session ids with the ids the
-sessions were created with. Rows that cannot be read are reported with their position, never
-skipped in silence. What a salvaged store says that it lost is reported as lost. An empty result
-means that nothing of the log was changed.
+what refers to them, wiped contents with the events that erased or redacted them, session ids with
+the ids the sessions were created with. Rows that cannot be read are reported with their position,
+never skipped in silence. What a salvaged store says that it lost is reported as lost. An empty
+result means that nothing of the log was changed.
 
 It cannot see that the newest events were cut off, nor that everything was rewritten: that takes a
 checkpoint kept elsewhere.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-
 #: The shortest account number there is.
 IBAN_MIN = 15
 

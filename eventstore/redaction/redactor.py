@@ -3,8 +3,8 @@
 Every text of a content is looked through, however deep it lies: texts, parts, tool arguments and
 results, titles, prompts, metadata, imported records, and the keys of objects. Two things are left
 as they are: the session's id, which is its name (erasing a session takes it out), and the ids of
-tool calls, which stand in the facts as well. The ids, numbers and names in the facts are never
-looked at.
+tool calls, which stand in the facts as well. Facts are never looked at, and in content no numbers
+are.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from eventstore.errors import EventFormatError, RedactionError
@@ -32,8 +33,29 @@ from eventstore.redaction.marks import mark_of, marks_in
 #: Fields of a content that are named with the number of their element.
 _NUMBERED = ("parts", "tool_calls", "reasoning_items")
 
-#: How many texts were replaced, by part of the content and detector.
-Found = Counter[tuple[str, str]]
+
+class FoundText(NamedTuple):
+    """A text that was found: in which part of a content, by which detector."""
+
+    part: str
+    detector: str
+    text: str
+
+
+class Examined(Struct, frozen=True, kw_only=True):
+    """The content of an event as it may be kept, and what was found in it."""
+
+    content: Any
+    found: tuple[FoundText, ...]
+
+    @property
+    def replaced(self) -> tuple[Replaced, ...]:
+        """What was found as events tell it, without the texts."""
+        counts = Counter((one.part, one.detector) for one in self.found)
+        return tuple(
+            Replaced(part=part, detector=detector, count=count)
+            for (part, detector), count in sorted(counts.items())
+        )
 
 
 class Redactor:
@@ -69,43 +91,41 @@ class Redactor:
         kept: list[NewEvent] = []
         told: list[NewEvent] = []
         for at, new in enumerate(events, position):
-            content, replaced = self.event_content(new.event)
-            if replaced:
-                new = new._replace(event=replace(new.event, content=content))
-                told.append(NewEvent(ContentRedacted(position=at, replaced=replaced), Actor.SYSTEM))
-            kept.append(new)
+            found = self.examine(new.event)
+            if found is None:
+                kept.append(new)
+                continue
+            kept.append(new._replace(event=replace(new.event, content=found.content)))
+            event = ContentRedacted(position=at, replaced=found.replaced)
+            told.append(NewEvent(event, Actor.SYSTEM))
         return (kept, told) if told else (events, told)
 
-    def event_content(self, event: Event) -> tuple[Any, tuple[Replaced, ...]]:
-        """The content of an event as it may be kept, and what was replaced in it."""
+    def examine(self, event: Event) -> Examined | None:
+        """What there is to replace in the content of an event, None when there is nothing."""
         content = event.content
         if content is None or isinstance(event, ContentRedacted):
-            return content, ()
+            return None
         typed = isinstance(content, msgspec.Struct)
         try:
             plain = msgspec.to_builtins(content) if typed else content
         except (TypeError, ValueError, RecursionError):
-            return content, ()  # what JSON cannot hold is refused when it is stored
+            return None  # what JSON cannot hold is refused when it is stored
         walk = _Walk(self)
         record = _lengthened(content)
         changed = walk.content(plain, typed, record)
         if not walk.found:
-            return content, ()
+            return None
         if typed:
             changed = msgspec.convert(changed, type(content))
         if record is not None:
             changed = _with_record(changed)
-        return changed, tuple(
-            Replaced(part=part, detector=detector, count=count)
-            for (part, detector), count in sorted(walk.found.items())
-        )
+        return Examined(content=changed, found=tuple(walk.found))
 
     # -- texts -----------------------------------------------------------------------------
 
-    def text(self, text: str) -> tuple[str, list[str]]:
-        """A text with marks in it, and the detectors that found something."""
-        spans = self.spans(text)
-        return _marked(text, spans) if spans else (text, [])
+    def text(self, text: str) -> str:
+        """A text with marks in the place of what is found in it."""
+        return _marked(text, self.spans(text))
 
     def spans(self, text: str, key: str | None = None) -> list[tuple[int, int, Detector]]:
         """Where something is found in a text, in order, each place once.
@@ -160,12 +180,12 @@ def _apart(found: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
         yield begin, end, index
 
 
-def _marked(text: str, spans: list[tuple[int, int, Detector]]) -> tuple[str, list[str]]:
+def _marked(text: str, spans: list[tuple[int, int, Detector]]) -> str:
     pieces, at = [], 0
     for begin, end, detector in spans:
         pieces += [text[at:begin], mark_of(detector.name)]
         at = end
-    return "".join([*pieces, text[at:]]), [label_of(detector) for _, _, detector in spans]
+    return "".join([*pieces, text[at:]]) if spans else text
 
 
 class _Walk:
@@ -173,7 +193,7 @@ class _Walk:
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self.found: Found = Counter()
+        self.found: list[FoundText] = []
 
     def content(self, plain: Any, typed: bool, record: Any) -> Any:
         """A content with marks; `record`, where given, takes the place of its own."""
@@ -234,9 +254,10 @@ class _Walk:
         spans = self._redactor.spans(text, key)
         if not spans:
             return text
-        marked, labels = _marked(text, spans)
-        self.found.update((part, label) for label in labels)
-        return marked
+        self.found += [
+            FoundText(part, label_of(detector), text[begin:end]) for begin, end, detector in spans
+        ]
+        return _marked(text, spans)
 
 
 # -- imported records ------------------------------------------------------------------------------

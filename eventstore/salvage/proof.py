@@ -98,9 +98,9 @@ def erased_by(events: Mapping[int, EventRow]) -> set[int]:
             erased.update(range(first, min(first + size, end + 1)))
     for row in events.values():
         if row.type == ContentRedacted.type and row.commitment is not None:
-            event = stored.read(row.type, row.schema, row.facts.encode())
-            if isinstance(event, ContentRedacted):
-                erased.add(event.position)
+            redacted = stored.read(row.type, row.schema, row.facts.encode())
+            if isinstance(redacted, ContentRedacted):
+                erased.add(redacted.position)
     return erased
 
 

@@ -203,5 +203,5 @@ _QUIET: frozenset[type[Event]] = frozenset(
         ev.ExportCreated,
         ev.RecordImported,
         ev.UnknownEvent,
-    }  # fmt: skip
+    }
 )

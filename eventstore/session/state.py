@@ -40,8 +40,8 @@ class SessionState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `active` are the seqs of the active messages in active order. Text is not in here: the
     `*_position` fields name the events whose content holds what is in force. `open_calls` are the
-    tool calls that were made and not answered. `holds` are in the order they were placed, those whose
-    time is over included.
+    tool calls that were made and not answered. `holds` are in the order they were placed, those
+    whose time is over included.
     """
 
     version: int = 0

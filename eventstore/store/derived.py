@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from eventstore import claims, snapshots
+from eventstore import claims, codec, snapshots
 from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
 from eventstore.log import reading, redactions
-from eventstore.log.port import Head
+from eventstore.log.port import Head, Recorded
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.traces import due
@@ -34,7 +34,7 @@ NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 _BESIDE_THE_LOG = (
     "projections", "snapshots", "claims", "consumers", "erasures_due", "events_by_redacted",
 )  # fmt: skip
-_THERE = f"SELECT count(*) FROM sqlite_schema WHERE name IN ({','.join('?' * len(_BESIDE_THE_LOG))})"
+_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (SELECT value FROM json_each(?))"
 
 
 class Registry:
@@ -72,7 +72,7 @@ class Registry:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            there = connection.execute(_THERE, _BESIDE_THE_LOG).get
+            there = connection.execute(_THERE, (codec.encode(_BESIDE_THE_LOG).decode(),)).get
             ready = there == len(_BESIDE_THE_LOG) and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)
@@ -188,22 +188,47 @@ class Registry:
         Tables that cannot be trusted to, and half-made ones of a rebuild, are dropped: they are
         made anew from the log, without the text.
         """
-        for projection in (*self.on_read, *self.users):
-            if type(projection).erase is Projection.erase:
-                continue
-            shadow_of(projection).drop(connection)
-            events = reading.by_positions(connection, positions, content=True)
-            try:
-                if usable(connection, [projection], projection.name, projection.version) is None:
-                    raise StaleError("the tables are of another version or history")
-                projection.erase(connection, events)
-            except Exception as error:
-                if isinstance(error, OF_THE_FILE) and not isinstance(error, apsw.CorruptError):
-                    raise
-                projection.drop(connection)
-                checkpoints.delete(connection, projection.name)
-                if not isinstance(error, StaleError):
-                    self.inline.detach(projection.name, ProjectionError(str(error)))
+
+        def erase(projection: Projection) -> None:
+            projection.erase(connection, reading.by_positions(connection, positions, content=True))
+
+        for projection in self._with_text():
+            self._change(connection, projection, erase)
+
+    def redact(
+        self, connection: apsw.Connection, replaced: Sequence[tuple[Recorded, Recorded]]
+    ) -> None:
+        """Have every projection hold the new text of these events: ``(before, after)`` of each.
+
+        Tables that cannot be trusted to, and half-made ones of a rebuild, are dropped.
+        """
+        for projection in self._with_text():
+            self._change(connection, projection, lambda one: one.redact(connection, replaced))
+
+    def _with_text(self) -> list[Projection]:
+        """The projections that hold text, and so have their own way of erasing it."""
+        every = (*self.on_read, *self.users)
+        return [one for one in every if type(one).erase is not Projection.erase]
+
+    def _change(
+        self,
+        connection: apsw.Connection,
+        projection: Projection,
+        change: Callable[[Projection], None],
+    ) -> None:
+        """Change the text in a projection's tables, or drop them."""
+        shadow_of(projection).drop(connection)
+        try:
+            if usable(connection, [projection], projection.name, projection.version) is None:
+                raise StaleError("the tables are of another version or history")
+            change(projection)
+        except Exception as error:
+            if isinstance(error, OF_THE_FILE) and not isinstance(error, apsw.CorruptError):
+                raise
+            projection.drop(connection)
+            checkpoints.delete(connection, projection.name)
+            if not isinstance(error, StaleError):
+                self.inline.detach(projection.name, ProjectionError(str(error)))
 
     def require_current(
         self, connection: apsw.Connection, name: str, head: Head | None = None

@@ -22,7 +22,7 @@ from eventstore.log.port import Actor, NewEvent
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.session import runs
-from eventstore.store import executor
+from eventstore.store import executor, holding
 from eventstore.store.lifecycle import close_within
 
 #: Told the positions of events that are about to be erased.
@@ -139,6 +139,7 @@ def _erase(
         found = erasure.targets(connection, target.stream, target.positions)
         if not found and target.positions is not None:
             continue
+        holding.require_free(transaction, target.stream, target.positions)
         event = ContentErased(
             positions=runs.from_numbers(found),
             scope="session" if target.positions is None else "event",

@@ -15,9 +15,10 @@ from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorde
 from eventstore.log.port import ANY, Actor, Expected, Recorded
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
-from eventstore.store import erasure, executor, lifecycle, reads
+from eventstore.store import erasure, executor, holding, lifecycle, reads
 from eventstore.store.derived import Registry
 from eventstore.store.erasure import Erased, Words
+from eventstore.store.holding import HoldView
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
 
@@ -336,6 +337,32 @@ class Session(SessionReads):
     def _erase(self, positions: Sequence[int] | None, words: Words) -> Erased:
         target = erasure.Target(stream=self.stream, positions=positions)
         return erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
+
+    # -- legal holds -----------------------------------------------------------------------
+
+    def place_hold(
+        self,
+        name: str,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        until: int | None = None,
+    ) -> None:
+        """Put the session, open or closed, under a legal hold.
+
+        Until it is released, erasing and redacting it are refused with `HeldError`. `until` (µs
+        since 1970) ends it by itself. `by` and `reason` stay for good. A hold on a fork also holds
+        the events of its origin that it took over. Raises `InvalidValueError`.
+        """
+        holding.place(self.store.log, self.stream, name, by=by, reason=reason, until=until)
+
+    def release_hold(self, name: str, *, by: str | None = None, reason: str | None = None) -> None:
+        """Release a hold; raises `InvalidValueError` when there is none of this name."""
+        holding.release(self.store.log, self.stream, name, by=by, reason=reason)
+
+    def holds(self) -> list[HoldView]:
+        """The holds that were placed on this session and not released."""
+        return holding.listed(self.store.log, self.stream)
 
     # -- relatives -------------------------------------------------------------------------
 

@@ -69,9 +69,10 @@ class SessionStore(Upkeep):
         """Open the store at `path`, creating it if there is none; ``:memory:`` is kept in memory.
 
         `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
-        crash of the process. `projections` are classes of your own. `redact`, a
-        `eventstore.redaction.Redactor`, takes secrets out of what is appended before it is written. Any number of threads may use
-        the store, and any number of processes may open the file.
+        crash of the process. `projections` are classes of your own. With `redact`, an
+        `eventstore.redaction.Redactor`, secrets are taken out of what is appended before it is
+        written. Any number of threads may use the store, and any number of processes may open the
+        file.
 
         Raises a `StoreError`: the file is a directory, no store, a newer store, locked, read-only.
         """

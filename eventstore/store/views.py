@@ -55,8 +55,8 @@ class MessageView(Struct, frozen=True, omit_defaults=True):
     """A message with its text.
 
     `state` is active, compacted, consolidated, retracted or cleared; `stands_for` are the runs of
-    seqs that a compaction's note took the place of; `erased` says that the text was erased, `redacted`
-    that marks like ``[redacted: api-key]`` took the place of texts in it after it was stored.
+    seqs that a compaction's note took the place of; `erased` says that the text was erased, and
+    `redacted` that marks took the place of texts in it after it was stored.
     """
 
     seq: int

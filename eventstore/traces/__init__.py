@@ -2,6 +2,6 @@
 
 from eventstore.traces import due
 from eventstore.traces.finishing import Finished, finish, resume
-from eventstore.traces.needles import Needles, gather
+from eventstore.traces.needles import Needles, gather, of_replaced
 
-__all__ = ["Finished", "Needles", "due", "finish", "gather", "resume"]
+__all__ = ["Finished", "Needles", "due", "finish", "gather", "of_replaced", "resume"]

@@ -50,6 +50,11 @@ class Needles:
         self.texts: set[bytes] = set()
         self.words: set[str] = set()
 
+    def add(self, other: Needles) -> None:
+        """Look for what the other looks for, too."""
+        self.texts |= other.texts
+        self.words |= other.words
+
 
 def gather(connection: apsw.Connection, positions: Sequence[int], names: Iterable[str]) -> Needles:
     """What to look for of these events, whose content is still there, and of session ids."""
@@ -73,6 +78,21 @@ def gather(connection: apsw.Connection, positions: Sequence[int], names: Iterabl
         needles.texts.add(name.encode("utf-8", "surrogatepass"))
     needles.texts = {text for text in needles.texts if len(text) >= BYTES_MIN}
     needles.words = {word for word in needles.words if len(word.encode()) >= BYTES_MIN}
+    return needles
+
+
+def of_replaced(
+    connection: apsw.Connection, texts: Iterable[str], before: Any, after: Any
+) -> Needles:
+    """What to look for when these texts were taken out of content; JSON `before` is now `after`."""
+    needles = Needles()
+    for text in texts:
+        needles.texts.update((_as_stored(text), text[:KEPT_MAX].encode("utf-8", "surrogatepass")))
+    split = _splitter(connection)
+    left = {word for text in strings_in(after) for word in split(text)}
+    gone = {word for text in strings_in(before) for word in split(text)} - left
+    needles.words = {word for word in gone if len(word.encode()) >= BYTES_MIN}
+    needles.texts = {text for text in needles.texts if len(text) >= BYTES_MIN}
     return needles
 
 

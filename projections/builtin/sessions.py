@@ -305,5 +305,5 @@ _QUIET: frozenset[type[Event]] = frozenset(
         ev.ExportCreated,
         ev.RecordImported,
         ev.UnknownEvent,
-    }  # fmt: skip
+    }
 )

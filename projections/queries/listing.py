@@ -47,8 +47,8 @@ _ROWS = (
     f"LEFT JOIN events AS x ON x.position = {_ENDED} ORDER BY p.created_at DESC, p.stream DESC"
 )
 _TEXTS = (
-    f"SELECT c.position, {BODY} AS body FROM json_each(?) AS j CROSS JOIN contents AS c "  # noqa: S608
-    "ON c.position = j.value WHERE body IS NOT NULL"
+    f"SELECT c.position, {BODY} AS found FROM json_each(?) AS j CROSS JOIN contents AS c "  # noqa: S608
+    "ON c.position = j.value WHERE found IS NOT NULL"
 )
 _USAGE = (
     "SELECT stream, count(*), sum(input), sum(cache_read), sum(cache_write), sum(output), "  # noqa: S608

@@ -54,9 +54,9 @@ _SHOWN = (
     f"WHERE r.position = j.value AND {_IS_VISIBLE}"
 )
 _CONTENTS = (
-    f"SELECT e.position, e.type, e.schema, {BODY} AS body FROM json_each(?) AS j "  # noqa: S608
+    f"SELECT e.position, e.type, e.schema, {BODY} AS found FROM json_each(?) AS j "  # noqa: S608
     "CROSS JOIN events AS e ON e.position = j.value "
-    "CROSS JOIN contents AS c ON c.position = j.value WHERE body IS NOT NULL"
+    "CROSS JOIN contents AS c ON c.position = j.value WHERE found IS NOT NULL"
 )
 
 

@@ -26,8 +26,9 @@ _FROM_ALL = f"FROM main.activities AS a NOT INDEXED {_TEXT}"
 def _text(path: str) -> str:
     """The value in the content; a large text is kept apart, in `blobs`."""
     return (
-        f"iif(json_type({_BODY}, '{path}') = 'object', (SELECT CAST(b.body AS TEXT) FROM "  # noqa: S608
-        f"main.blobs AS b WHERE b.digest = unhex({_BODY} ->> '{path}.$blob')), {_BODY} ->> '{path}')"
+        f"iif(json_type({_BODY}, '{path}') = 'object', (SELECT CAST(b.body AS TEXT) "  # noqa: S608
+        f"FROM main.blobs AS b WHERE b.digest = unhex({_BODY} ->> '{path}.$blob')), "
+        f"{_BODY} ->> '{path}')"
     )
 
 
