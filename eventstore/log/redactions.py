@@ -44,6 +44,7 @@ _REPLACING = (
     "SELECT j.value, (SELECT r.position "  # noqa: S608
     f"{_OF.format('j.value', '')}) FROM json_each(?) AS j"
 )
+_EVERY = "SELECT json_extract(facts, '$.position') FROM events WHERE type = 'content.redacted'"
 _TOLD = (
     "SELECT 1 FROM events AS r WHERE r.type = 'content.redacted' "
     "AND json_extract(r.facts, '$.position') = ? LIMIT 1"
@@ -59,6 +60,11 @@ def replacing(connection: apsw.Connection, positions: Sequence[int]) -> dict[int
     """Where the content in force of redacted events is, by position; others are left out."""
     rows = rows_of(connection, _REPLACING, (codec.encode(positions).decode(),))
     return {position: at for position, at in rows if at is not None}
+
+
+def redacted(connection: apsw.Connection) -> set[int]:
+    """The positions of all events of which something was redacted."""
+    return {row[0] for row in rows_of(connection, _EVERY)}
 
 
 def is_redacted(connection: apsw.Connection, position: int) -> bool:
