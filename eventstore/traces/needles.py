@@ -76,8 +76,8 @@ def gather(connection: apsw.Connection, positions: Sequence[int], names: Iterabl
     return needles
 
 
-def strings_in(value: Any) -> Iterator[str]:
-    """Every string in a JSON value, keys aside, and the numbers as they are written."""
+def strings_in(value: Any, *, keys: bool = False) -> Iterator[str]:
+    """Every string in a JSON value and the numbers as they are written; with `keys` these too."""
     waiting = [value]
     while waiting:
         node = waiting.pop()
@@ -85,6 +85,8 @@ def strings_in(value: Any) -> Iterator[str]:
             yield node
         elif isinstance(node, dict):
             waiting.extend(node.values())
+            if keys:
+                waiting.extend(node)
         elif isinstance(node, list):
             waiting.extend(node)
         elif isinstance(node, int | float) and not isinstance(node, bool):
