@@ -60,8 +60,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `sessions` are those erased as a whole, `left` what was derived and is kept because a rule was
     left out, `forks` and `sub_agents` the sessions that have or come from something erased and
-    stay, `named` those that stay and whose id contains an erased one or a text that was looked for,
-    `exports` the earlier exports that have it.
+    stay, `named` those that stay and whose id continues an erased one or contains a text that was
+    looked for, `exports` the earlier exports that have it.
     """
 
     items: tuple[Item, ...]
@@ -180,15 +180,24 @@ class _Names:
         return tuple(self.one(stream) for stream in sorted(streams))
 
     def containing(self, whole: Collection[int], text: str | None) -> tuple[str, ...]:
-        """The sessions beside these whose id contains one of theirs, or a text."""
-        ids = {one: name for one, name in rows_of(self._connection, _IDS)}
-        said = {ids[stream].casefold() for stream in whole}
-        said |= set() if text is None else {text.casefold()}
-        return self.of(
-            stream
-            for stream, name in ids.items()
-            if stream not in whole and any(one in name.casefold() for one in said)
-        )
+        """The sessions beside these whose id continues one of theirs, or contains a text.
+
+        Importers name sub-agents and forks so: the session's id, a slash, and a name.
+        """
+        if not whole and text is None:
+            return ()
+        ids: dict[int, str] = dict(rows_of(self._connection, _IDS))
+        erased = {ids[stream] for stream in whole}
+        wanted = None if text is None else text.casefold()
+
+        def says(name: str) -> bool:
+            parts = name.split("/")
+            above = ("/".join(parts[:count]) for count in range(1, len(parts)))
+            return any(one in erased for one in above) or (
+                wanted is not None and wanted in name.casefold()
+            )
+
+        return self.of(one for one, name in ids.items() if one not in whole and says(name))
 
 
 def _items(
