@@ -75,9 +75,7 @@ def test_a_call_its_result_its_activity_and_what_was_kept_for_it_go_together(
     chat(store)
     found = reached(plan(store, Selection(sessions=("chat",), seqs=((seq, seq),))))
     assert found.pop("selected") == [("message.appended", seq)]
-    other = (
-        {"result": [("message.appended", 3)]} if seq == 2 else {"call": [("message.appended", 2)]}
-    )
+    rule, other = ("result", 3) if seq == 2 else ("call", 2)
     assert found == {
         "note": NOTES, "title": TITLE, "activity": [("tool.called", None)],
         "pending": [("tool_calls.suspended", None)], rule: [("message.appended", other)],

@@ -127,9 +127,7 @@ def apply(store: SessionStore, found: Iterable[Erasure]) -> list[int]:
             named = not str(connection.execute(_NAME, (stream,)).get).startswith("erased:")
         whole = erasure.scope == "session" and named and (same or not erasure.events)
         if whole or present:
-            erased += _again(
-                store, stream, erasure, None if whole else list(present.values()), present
-            )
+            erased += _again(store, stream, erasure, whole, present)
     return sorted(set(erased))
 
 
