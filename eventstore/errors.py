@@ -201,6 +201,10 @@ class InvalidValueError(RuleError):
     """An argument has a value that the rules do not allow."""
 
 
+class PlanChangedError(RuleError):
+    """An erasure concerns more events than the plan that somebody agreed to."""
+
+
 def _beginning(text: str, characters: int = 200) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"
 

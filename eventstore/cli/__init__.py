@@ -20,6 +20,7 @@ from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
 from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
+from eventstore.cli.erasing import erase
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
 from eventstore.cli.lineage import fork, tree
@@ -34,6 +35,7 @@ from eventstore.cli.show import resume, show
 from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
+from eventstore.cli.vacuum import vacuum
 from eventstore.errors import CorruptStoreError, EventStoreError
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -144,7 +146,7 @@ def main(context: click.Context) -> None:
 _COMMANDS = (
     import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
     fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
-    erasures, demo,
+    erase, erasures, vacuum, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

@@ -96,8 +96,8 @@ def of_replaced(
     return needles
 
 
-def strings_in(value: Any) -> Iterator[str]:
-    """Every string in a JSON value, keys aside, and the numbers as they are written."""
+def strings_in(value: Any, *, keys: bool = False) -> Iterator[str]:
+    """Every string in a JSON value and the numbers as they are written; with `keys` these too."""
     waiting = [value]
     while waiting:
         node = waiting.pop()
@@ -105,6 +105,8 @@ def strings_in(value: Any) -> Iterator[str]:
             yield node
         elif isinstance(node, dict):
             waiting.extend(node.values())
+            if keys:
+                waiting.extend(node)
         elif isinstance(node, list):
             waiting.extend(node)
         elif isinstance(node, int | float) and not isinstance(node, bool):

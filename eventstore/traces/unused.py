@@ -4,7 +4,8 @@ With ``secure_delete`` SQLite overwrites what it frees, but a page whose rows mo
 keeps copies of them between its pointers and its first row. Such a stretch, a free page, and the
 end of the last overflow page of a row are all that can hold text which no query finds. What a file
 holds in rows is told by queries, not here. Not looked at are single stretches of at most three
-bytes inside a page, which SQLite only counts.
+bytes inside a page, which SQLite only counts, and the pages of the schema, whose rows are this
+program's own words.
 
 Pages are read through SQLite's own file layer (`eventstore.log.pages`), those of the write-ahead
 log in their places. Format: https://www.sqlite.org/fileformat2.html
@@ -36,9 +37,9 @@ def stretches(image: Image) -> Iterator[bytes]:
     """
     entries = list(_entries(image))
     spilling = {entry.parent for entry in entries if entry.kind == _OVERFLOW}
-    trunks = _trunks(image)
+    trunks, schema = _trunks(image), _schema(entries)
     for number, kind, _ in entries:
-        if kind not in (_ROOT, _FREE, _TREE):
+        if kind not in (_ROOT, _FREE, _TREE) or number in schema:
             continue
         data = image.page(number)
         if number in trunks:
@@ -67,6 +68,16 @@ def _entries(image: Image) -> Iterator[_Entry]:
                 at = (number - where - 1) * 5
                 yield _Entry(number, data[at], int.from_bytes(data[at + 1 : at + 5], "big"))
         number += 1
+
+
+def _schema(entries: list[_Entry]) -> set[int]:
+    """The pages of the schema's tree, whose root is the first page."""
+    pages, grown = {1}, True
+    while grown:
+        size = len(pages)
+        pages |= {one.number for one in entries if one.kind == _TREE and one.parent in pages}
+        grown = len(pages) > size
+    return pages
 
 
 # -- free pages --------------------------------------------------------------------------------
