@@ -15,14 +15,18 @@ import msgspec
 from msgspec import Struct
 
 from eventstore.errors import InvalidValueError
-from eventstore.events.catalogue import ContentErased
+from eventstore.events.catalogue import ContentErased, ContentRedacted, Event
 from eventstore.log import engine, reading
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session import runs
 from eventstore.store.erasure import Target, Words, erase
 from eventstore.store.session_store import SessionStore
 
-_ERASING = "SELECT position FROM events WHERE type = 'content.erased' ORDER BY position"
+#: Redactions that wiped what was stored count as erasures of what they wiped.
+_ERASING = (
+    "SELECT position FROM events WHERE type = 'content.erased' "
+    "OR (type = 'content.redacted' AND commitment IS NOT NULL) ORDER BY position"
+)
 _STREAM = "SELECT id FROM streams WHERE uid = ?"
 _UID = "SELECT uid FROM streams WHERE id = ?"
 _LEAF = "SELECT position, leaf FROM events WHERE stream = ? AND version = ?"
@@ -69,8 +73,7 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
     positions = [row[0] for row in engine.rows_of(connection, _ERASING)]
     found = []
     for recorded in reading.by_positions(connection, positions, content=False):
-        event = recorded.event
-        assert isinstance(event, ContentErased)
+        event = _erasing(recorded.event)
         numbers = list(runs.numbers_of(event.positions))
         named = list(reading.by_positions(connection, numbers, content=False))
         derived = set(runs.numbers_of(event.derived))
@@ -88,6 +91,16 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
             )
         )
     return found
+
+
+def _erasing(event: Event) -> ContentErased:
+    """The event of an erasure; for one of a redaction, what it erased in copies without it."""
+    if isinstance(event, ContentRedacted):
+        return ContentErased(
+            positions=((event.position, 1),), by=event.by, reason=event.reason or "redacted"
+        )
+    assert isinstance(event, ContentErased)
+    return event
 
 
 def exported(found: Iterable[Erasure]) -> dict[str, Any]:
@@ -145,7 +158,9 @@ def _again(
         derived=[present[version] for version in erasure.derived if version in present],
     )
     words = Words(by=erasure.by, reason=erasure.reason, basis=erasure.basis)
-    return erase(store.log, lambda _: [target], words, store.derived.erase).positions
+    return erase(
+        store.log, lambda _: [target], words, store.derived.erase, despite_holds=True
+    ).positions
 
 
 def _in_store(

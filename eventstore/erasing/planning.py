@@ -17,6 +17,7 @@ from eventstore.errors import UnknownSessionError
 from eventstore.log import reading
 from eventstore.log.engine import rows_of
 from eventstore.log.port import Recorded
+from eventstore.log.redactions import BODY
 from eventstore.store.erasure import Target
 from projections.queries import lineage, sessions
 
@@ -24,18 +25,21 @@ _LISTED = "(SELECT value FROM json_each(?))"
 _ROWS = (
     "SELECT e.position, e.stream, e.version, e.type FROM events AS e "  # noqa: S608
     f"JOIN contents AS c ON c.position = e.position WHERE e.position IN {_LISTED} "
-    "AND c.body IS NOT NULL ORDER BY e.position"
+    f"AND {BODY} IS NOT NULL ORDER BY e.position"
 )
 _IDS = "SELECT id, session_id FROM streams"
 _STREAM_OF = "SELECT stream FROM events WHERE position = ?"
 #: The message before this one in the same append, as far as it came from the same source record.
 _BEFORE = (
-    "SELECT p.position, json_type(c.body, '$.record') IS NOT NULL FROM events AS e "
+    f"SELECT p.position, json_type({BODY}, '$.record') IS NOT NULL FROM events AS e "  # noqa: S608
     "JOIN events AS p ON p.stream = e.stream AND p.version = e.version - 1 "
     "AND p.recorded_at = e.recorded_at AND p.type = e.type "
     "JOIN contents AS c ON c.position = p.position WHERE e.position = ?"
 )
-_HAS_RECORD = "SELECT json_type(body, '$.record') IS NOT NULL FROM contents WHERE position = ?"
+_HAS_RECORD = (
+    f"SELECT json_type({BODY}, '$.record') IS NOT NULL FROM contents AS c "  # noqa: S608
+    "WHERE c.position = ?"
+)
 
 
 class Item(Struct, frozen=True, kw_only=True):

@@ -44,6 +44,11 @@ _REPLACING = (
     "SELECT j.value, (SELECT r.position "  # noqa: S608
     f"{_OF.format('j.value', '')}) FROM json_each(?) AS j"
 )
+_ORIGINALS = (
+    "SELECT position, json_extract(facts, '$.position') FROM events "
+    "WHERE type = 'content.redacted' AND commitment IS NOT NULL "
+    "AND +position IN (SELECT value FROM json_each(?))"
+)
 _EVERY = "SELECT json_extract(facts, '$.position') FROM events WHERE type = 'content.redacted'"
 _TOLD = (
     "SELECT 1 FROM events AS r WHERE r.type = 'content.redacted' "
@@ -60,6 +65,11 @@ def replacing(connection: apsw.Connection, positions: Sequence[int]) -> dict[int
     """Where the content in force of redacted events is, by position; others are left out."""
     rows = rows_of(connection, _REPLACING, (codec.encode(positions).decode(),))
     return {position: at for position, at in rows if at is not None}
+
+
+def originals(connection: apsw.Connection, positions: Sequence[int]) -> dict[int, int]:
+    """Of those of these events that hold what is left of others: the others, by position."""
+    return dict(rows_of(connection, _ORIGINALS, (codec.encode(positions).decode(),)))
 
 
 def redacted(connection: apsw.Connection) -> set[int]:

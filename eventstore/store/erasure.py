@@ -98,15 +98,22 @@ def erase(
     choose: Callable[[SqliteTransaction], Sequence[Target]],
     words: Words,
     erase_derived: EraseDerived,
+    *,
+    despite_holds: bool = False,
 ) -> Erased:
     """Erase what `choose` names, in one transaction, and see to it that no trace is left.
+
+    Raises `HeldError` for a session under a legal hold; `despite_holds` is for erasing again in
+    another copy what was erased when it was not, or no longer.
 
     `choose` runs in the transaction. `erase_derived` is told the positions once, while their text
     is still there, so that what was derived from it goes in the same transaction.
     """
 
     def work(transaction: SqliteTransaction) -> _Wiped:
-        return _erase(transaction, choose(transaction), words, erase_derived)
+        return _erase(
+            transaction, choose(transaction), words, erase_derived, despite_holds=despite_holds
+        )
 
     return _finished(log, log.transact(work, full=True))
 
@@ -128,6 +135,8 @@ def _erase(
     targets: Sequence[Target],
     words: Words,
     erase_derived: EraseDerived,
+    *,
+    despite_holds: bool = False,
 ) -> _Wiped:
     wiped = _Wiped()
     transaction.flush()
@@ -139,7 +148,8 @@ def _erase(
         found = erasure.targets(connection, target.stream, target.positions)
         if not found and target.positions is not None:
             continue
-        holding.require_free(transaction, target.stream, target.positions)
+        if not despite_holds:
+            holding.require_free(transaction, target.stream, target.positions)
         event = ContentErased(
             positions=runs.from_numbers(found),
             scope="session" if target.positions is None else "event",

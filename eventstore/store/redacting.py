@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from eventstore import claims
+from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import ContentRedacted, Event, Replaced, TitleContent
 from eventstore.log import blobs, erasure, reading, redactions
 from eventstore.log.engine import rows_of
@@ -93,6 +94,7 @@ def _redact(
         if found is not None:
             before.append(recorded)
             new.append(found)
+    _require_silent(words, new)
     if not before:
         return Redacted(wanted=Needles())
     chosen = [one.position for one in before]
@@ -125,6 +127,13 @@ def _redact(
         shared_blobs=tuple(shared),
         wanted=wanted,
     )
+
+
+def _require_silent(words: Words, new: Sequence[Replacement]) -> None:
+    """What is said of a redaction is never erased, so it must not repeat what is redacted."""
+    for name, said in words.given():
+        if any(text in said for one in new for text in one.texts):
+            raise InvalidValueError(f"{name} repeats what is redacted; it would stay for good")
 
 
 def _wanted(
