@@ -27,7 +27,9 @@ from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.redacting import redact_command
 from eventstore.cli.replay import replay
+from eventstore.cli.retention import hold, retain_command
 from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
@@ -146,7 +148,7 @@ def main(context: click.Context) -> None:
 _COMMANDS = (
     import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
     fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
-    erase, erasures, vacuum, demo,
+    erase, redact_command, retain_command, hold, erasures, vacuum, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:
