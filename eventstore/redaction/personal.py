@@ -9,6 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+#: Letters of names and domains. Others are not taken for theirs, since text that is written without
+#: blanks follows an address without one.
+_LATIN = "A-Za-z\u00c0-\u024f"
+
+_ENDS_HOST = re.compile(r"[\s/\"'<>]")
+
 #: The shortest account number there is.
 IBAN_MIN = 15
 
@@ -18,9 +24,10 @@ class Emails:
 
     name = "email"
     version = 1
-    _local = re.compile(r"[A-Za-z0-9._%+'-]{1,64}$", re.ASCII)
+    _local = re.compile(rf"[{_LATIN}0-9._%+'-]{{1,64}}$")
     _domain = re.compile(
-        r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?P<top>[^\W\d_]{2,24}|xn--[a-z0-9-]{2,59})(?![\w@])"
+        rf"(?:[{_LATIN}0-9](?:[{_LATIN}0-9-]{{0,61}}[{_LATIN}0-9])?\.){{1,8}}"
+        r"(?P<top>[A-Za-z]{2,24}|xn--[a-z0-9-]{2,59})(?![A-Za-z0-9_@-])"
     )
     #: Ends of file names, which stand behind an @ in the names of assets and packages.
     _files = frozenset({
@@ -36,7 +43,7 @@ class Emails:
             if domain is None or domain["top"].lower() in self._files:
                 continue
             local = self._local.search(text[max(0, at - 64) : at])
-            if local is None:
+            if local is None or _is_in_url(text, at):
                 continue
             name = local[0].lstrip("'.-%")
             if (
@@ -48,12 +55,18 @@ class Emails:
             yield at - len(name), domain.end()
 
 
+def _is_in_url(text: str, at: int) -> bool:
+    """Whether this @ stands behind a user's name and password in a URL."""
+    begin = text.rfind("://", max(0, at - 400), at)
+    return begin >= 0 and not _ENDS_HOST.search(text, begin + 3, at)
+
+
 class Phones:
     """Telephone numbers in international form, with their plus sign."""
 
     name = "phone"
     version = 1
-    _pattern = re.compile(r"(?<![\w+])\+[1-9][0-9](?:[ ./()-]{0,2}[0-9]){6,13}(?![0-9])", re.ASCII)
+    _pattern = re.compile(r"(?<![\w+])\+[1-9](?:[ ./()-]{0,2}[0-9]){7,14}(?![0-9])", re.ASCII)
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Where numbers are."""

@@ -33,6 +33,9 @@ from eventstore.redaction.marks import mark_of, marks_in
 #: Fields of a content that are named with the number of their element.
 _NUMBERED = ("parts", "tool_calls", "reasoning_items")
 
+#: How often a text is looked through again after something was found.
+PASSES_MAX = 10
+
 
 class FoundText(NamedTuple):
     """A text that was found: in which part of a content, by which detector."""
@@ -125,7 +128,22 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A text with marks in the place of what is found in it."""
-        return _marked(text, self.spans(text))
+        return self.marked(text)[0]
+
+    def marked(self, text: str, key: str | None = None) -> tuple[str, list[tuple[str, str]]]:
+        """A text with marks in it, and what they took the place of, by detector.
+
+        `key` is the one it stands under in an object. What a mark lays bare is found as well, so
+        that doing it twice changes nothing.
+        """
+        found: list[tuple[str, str]] = []
+        for _ in range(PASSES_MAX):
+            spans = self.spans(text, key)
+            if not spans:
+                break
+            found += [(label_of(detector), text[begin:end]) for begin, end, detector in spans]
+            text = _marked(text, spans)
+        return text, found
 
     def spans(self, text: str, key: str | None = None) -> list[tuple[int, int, Detector]]:
         """Where something is found in a text, in order, each place once.
@@ -185,7 +203,7 @@ def _marked(text: str, spans: list[tuple[int, int, Detector]]) -> str:
     for begin, end, detector in spans:
         pieces += [text[at:begin], mark_of(detector.name)]
         at = end
-    return "".join([*pieces, text[at:]]) if spans else text
+    return "".join([*pieces, text[at:]])
 
 
 class _Walk:
@@ -251,13 +269,9 @@ class _Walk:
         return made
 
     def _text(self, text: str, part: str, key: str | None = None) -> str:
-        spans = self._redactor.spans(text, key)
-        if not spans:
-            return text
-        self.found += [
-            FoundText(part, label_of(detector), text[begin:end]) for begin, end, detector in spans
-        ]
-        return _marked(text, spans)
+        marked, found = self._redactor.marked(text, key)
+        self.found += [FoundText(part, detector, one) for detector, one in found]
+        return marked
 
 
 # -- imported records ------------------------------------------------------------------------------

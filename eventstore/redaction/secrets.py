@@ -73,6 +73,8 @@ RANDOM_MIN = 16
 #: Longer values in quotes with blanks in them are sentences.
 QUOTED_PROSE_MAX = 40
 
+_DIGIT, _LETTER, _BLANK = re.compile(r"[0-9]"), re.compile(r"[^\W\d_]"), re.compile(r"\s")
+
 _PATHS = ("/", "./", "../", "~/")
 
 
@@ -157,11 +159,11 @@ def _is_placeholder(value: str) -> bool:
 
 
 def _mixed(value: str) -> bool:
-    return any(one.isdigit() for one in value) and any(one.isalpha() for one in value)
+    return _DIGIT.search(value) is not None and _LETTER.search(value) is not None
 
 
 def _is_random(value: str) -> bool:
     """Whether a value looks as if a machine had drawn it."""
-    if len(value) < RANDOM_MIN or any(one.isspace() for one in value):
+    if len(value) < RANDOM_MIN or _BLANK.search(value):
         return False
     return _mixed(value) and "(" not in value and not _NAMELIKE.fullmatch(value)
