@@ -46,7 +46,7 @@ def planted(secret: str) -> list[do.Command]:
     )  # fmt: skip
     parts = Message(
         role="user",
-        content=[{"type": "text", "text": f"see {secret}"}, {"type": "x", "nested": {"y": [secret]}}],
+        content=[{"type": "text", "text": f"see {secret}"}, {"type": "x", "n": {"y": [secret]}}],
         record={"style": "compact", "value": {"a": secret}},
     )  # fmt: skip
     raw = base64.b64encode(b"\xff\xfe " + secret.encode() + b" \xff").decode()
@@ -66,7 +66,7 @@ def planted(secret: str) -> list[do.Command]:
         do.AddEvent(event=ev.UserCorrected(content=activity)),
         do.AddEvent(event=ev.CustomEvent(name="x.test.thing", content={"z": [secret]})),
         do.AddEvent(event=ev.CustomEvent(name="x.test.text", content=secret)),
-        do.AddEvent(event=ev.RecordImported(format="f", content=ev.Content(record={"raw": secret}))),
+        do.AddEvent(event=ev.RecordImported(format="f", content=ev.Content(record=[secret]))),
         do.AddEvent(event=ev.ExportCreated(format="f", to_version=1,
                                            content=ev.ExportContent(recipient=secret))),
         do.End(reason=f"reason {secret}"),
@@ -84,7 +84,8 @@ def test_no_secret_in_any_commands_content_reaches_the_files(path: Path, secret:
         fork = session.fork("f", metadata={"from": secret})
         for command in planted(secret):
             recorded = store.execute([(session, command)])[0]
-            assert recorded and secret not in repr(recorded)
+            assert recorded
+            assert secret not in repr(recorded)
         fork.spawn("child", metadata={"x": secret}).close(reason=secret)
         store.search("text")
         store.activities()

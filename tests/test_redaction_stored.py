@@ -12,7 +12,7 @@ from redaction_support import NAMED, SECRETS, files_hold
 from test_redaction_append import LONG, planted
 
 from eventstore import At, Message, SessionStore, ToolCall, backup, errors
-from eventstore.backup import erasures as erased
+from eventstore.backup.erasures import apply, erasures
 from eventstore.doctor import examine
 from eventstore.erasing import Selection
 from eventstore.erasing import erase as erase_selected
@@ -53,12 +53,13 @@ def test_every_read_shows_what_is_left(path: Path) -> None:
         before, fork = session.version, session.fork("f")
         seen = session.state()
         outcome = redact(store, by="desk", reason="leak")
-        assert outcome.complete and len(outcome.places) == 10
+        assert outcome.complete
+        assert len(outcome.places) == 10
         clean(store)
         assert session.state(before) == seen
-        assert [one.text for one in session.history()][0] == MARKED
+        assert next(one.text for one in session.history()) == MARKED
         assert [one.redacted for one in session.history()] == [True, True, True, False, True]
-        assert [one.text for one in session.messages()][0] == "note [redacted: api-key] hippo"
+        assert next(one.text for one in session.messages()) == "note [redacted: api-key] hippo"
         assert session.title() == "title [redacted: api-key]"
         assert session.prompt() == "prompt [redacted: api-key]"
         assert session.configuration() == {"c": "[redacted: api-key]"}
@@ -68,11 +69,12 @@ def test_every_read_shows_what_is_left(path: Path) -> None:
         assert call.result == "found [redacted: api-key] giraffe"
         assert session.compactions()[0].note == "note [redacted: api-key] hippo"
         assert session.info().preview == MARKED
-        assert session.context().messages[0]["content"] == "prompt [redacted: api-key]"
+        assert session.chat()[0]["content"] == "prompt [redacted: api-key]"
         # as of then, in the fork, and in the events themselves
         assert session.messages(At.before_compaction(1))[0].text == MARKED
         assert fork.messages()[0].text == "note [redacted: api-key] hippo"
-        assert fork.messages()[0].redacted and fork.title() == "title [redacted: api-key]"
+        assert fork.messages()[0].redacted
+        assert fork.title() == "title [redacted: api-key]"
         assert next(iter(session.events(after=4))).event.content.text == MARKED
         [activity] = store.activities()
         assert (activity.subject, activity.redacted) == ("path [redacted: api-key] badger", True)
@@ -100,7 +102,8 @@ def test_no_byte_of_it_is_left_in_the_files(path: Path, durability: str, again: 
         if again:
             store.rebuild()
         outcome = redact(store)
-        assert outcome.complete and len(outcome.places) > 300
+        assert outcome.complete
+        assert len(outcome.places) > 300
         assert files_hold(path, KEY, words[-1]) == []
         clean(store)
     assert files_hold(path, KEY, words[-1]) == []
@@ -123,7 +126,8 @@ def test_redacting_twice_adds_nothing_and_a_dry_run_writes_nothing(path: Path) -
         filled(store)
         head = store.head
         planned = redact(store, dry_run=True)
-        assert store.head == head and KEY in repr(list(store.events()))
+        assert store.head == head
+        assert KEY in repr(list(store.events()))
         assert KEY[:12] not in repr(planned)
         done = redact(store)
         assert done.places == planned.places
@@ -156,11 +160,9 @@ def test_erasing_a_redacted_event_wipes_what_was_left(path: Path) -> None:
             store.search("walrus")
             redact(store)
             position = session.messages()[0].position
-            if whole:
-                outcome = session.erase()
-            else:
-                outcome = session.erase_events([position])
-            assert position in outcome.positions and outcome.complete
+            outcome = session.erase() if whole else session.erase_events([position])
+            assert position in outcome.positions
+            assert outcome.complete
             first = session.messages()[0]
             assert (first.text, first.erased, first.redacted) == (None, True, False)
             assert not store.search("walrus").hits
@@ -192,7 +194,7 @@ def test_an_imported_backup_does_not_bring_it_back(path: Path, tmp_path: Path) -
         backup.backup(path, old)
         store.session("s").release_hold("case")
         redact(store, reason="leak")
-    [one] = erased.erasures(path)
+    [one] = erasures(path)
     assert (one.reason, len(one.events)) == ("leak", 1)
     backup.restore(old, new, erasures_from=[path])
     with SessionStore.open(new) as store:
@@ -202,7 +204,7 @@ def test_an_imported_backup_does_not_bring_it_back(path: Path, tmp_path: Path) -
     backup.restore(path, tmp_path / "same.db", without_erasures=True)
     with SessionStore.open(tmp_path / "same.db") as store:
         assert store.session("s").messages()[0].text == "my [redacted: api-key]"
-        assert erased.apply(store, erased.erasures(path)) == []
+        assert apply(store, erasures(path)) == []
         clean(store)
 
 

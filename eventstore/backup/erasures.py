@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from eventstore.errors import InvalidValueError
-from eventstore.events.catalogue import ContentErased, ContentRedacted, Event
-from eventstore.log import engine, reading
+from eventstore.events.catalogue import ContentErased, ContentRedacted
+from eventstore.log import engine, reading, redactions
+from eventstore.log.port import Recorded
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session import runs
 from eventstore.store.erasure import Target, Words, erase
@@ -73,7 +74,7 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
     positions = [row[0] for row in engine.rows_of(connection, _ERASING)]
     found = []
     for recorded in reading.by_positions(connection, positions, content=False):
-        event = _erasing(recorded.event)
+        event = _erasing(connection, recorded)
         numbers = list(runs.numbers_of(event.positions))
         named = list(reading.by_positions(connection, numbers, content=False))
         derived = set(runs.numbers_of(event.derived))
@@ -93,11 +94,13 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
     return found
 
 
-def _erasing(event: Event) -> ContentErased:
+def _erasing(connection: apsw.Connection, recorded: Recorded) -> ContentErased:
     """The event of an erasure; for one of a redaction, what it erased in copies without it."""
+    event = recorded.event
     if isinstance(event, ContentRedacted):
+        wiped = redactions.wiped_by(connection, recorded.position, event.position)
         return ContentErased(
-            positions=((event.position, 1),), by=event.by, reason=event.reason or "redacted"
+            positions=runs.from_numbers(wiped), by=event.by, reason=event.reason or "redacted"
         )
     assert isinstance(event, ContentErased)
     return event

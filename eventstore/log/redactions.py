@@ -49,6 +49,10 @@ _ORIGINALS = (
     "WHERE type = 'content.redacted' AND commitment IS NOT NULL "
     "AND +position IN (SELECT value FROM json_each(?))"
 )
+_EARLIER = (
+    "SELECT position FROM events WHERE type = 'content.redacted' "
+    "AND json_extract(facts, '$.position') = ? AND commitment IS NOT NULL AND position < ?"
+)
 _EVERY = "SELECT json_extract(facts, '$.position') FROM events WHERE type = 'content.redacted'"
 _TOLD = (
     "SELECT 1 FROM events AS r WHERE r.type = 'content.redacted' "
@@ -70,6 +74,12 @@ def replacing(connection: apsw.Connection, positions: Sequence[int]) -> dict[int
 def originals(connection: apsw.Connection, positions: Sequence[int]) -> dict[int, int]:
     """Of those of these events that hold what is left of others: the others, by position."""
     return dict(rows_of(connection, _ORIGINALS, (codec.encode(positions).decode(),)))
+
+
+def wiped_by(connection: apsw.Connection, position: int, original: int) -> list[int]:
+    """What the redaction at a position wiped: the original, and what stood in its place before."""
+    rows = rows_of(connection, _EARLIER, (original, position))
+    return sorted({original, *(row[0] for row in rows)})
 
 
 def redacted(connection: apsw.Connection) -> set[int]:

@@ -124,6 +124,7 @@ class _Scan:
         self.log = log
         self.chains: dict[int, _Chain] = {}
         self.wiped: set[int] = set()
+        self.replacing: dict[int, int] = {}
         self.losses = Losses()
 
     def streams(self) -> Iterator[Finding]:
@@ -257,7 +258,7 @@ class _Scan:
             if isinstance(event, ContentErased):
                 self._erased(chain, event)
             elif isinstance(event, ContentRedacted) and row.commitment is not None:
-                self.wiped.discard(event.position)
+                self._redacted(row.position, event)
             if body is None:
                 return
             for digest in blobs.digests_in(body):
@@ -272,6 +273,11 @@ class _Scan:
         chain.erased = chain.erased or event.scope == "session"
         for first, length in event.positions:
             self.wiped = {one for one in self.wiped if not first <= one < first + length}
+
+    def _redacted(self, position: int, event: ContentRedacted) -> None:
+        """What stood in the content's place is wiped as well, if something did."""
+        self.wiped -= {event.position, self.replacing.get(event.position, 0)}
+        self.replacing[event.position] = position
 
     def _check_blob(self, position: int, digest: bytes) -> Iterator[Finding]:
         with self.log.reader() as connection:

@@ -96,11 +96,13 @@ def erased_by(events: Mapping[int, EventRow]) -> set[int]:
     for _, event in _erasures(events):
         for first, size in event.positions:
             erased.update(range(first, min(first + size, end + 1)))
-    for row in events.values():
+    replacing: dict[int, int] = {}
+    for position, row in sorted(events.items()):
         if row.type == ContentRedacted.type and row.commitment is not None:
             redacted = stored.read(row.type, row.schema, row.facts.encode())
             if isinstance(redacted, ContentRedacted):
-                erased.add(redacted.position)
+                erased |= {redacted.position, replacing.get(redacted.position, redacted.position)}
+                replacing[redacted.position] = position
     return erased
 
 
