@@ -28,7 +28,8 @@ def test_a_secret_is_found_whole_wherever_it_stands(name: str, secret: str) -> N
     for before, after in AROUND:
         found = Redactor().text(before + secret + after)
         assert secret not in found
-        assert found.startswith(before) and found.endswith(after), found
+        assert found[: len(before)] == before
+        assert found.endswith(after)
         assert "[redacted: " in found
     assert Redactor().text(f"see {secret} there") == f"see {mark_of(name)} there"
 

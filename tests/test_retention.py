@@ -9,7 +9,7 @@ from engine_support import budget, clean
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventstore import Kind, SessionStore
+from eventstore import Kind, Message, Session, SessionStore
 from eventstore.errors import InvalidValueError
 from eventstore.events import catalogue as ev
 from eventstore.retention import Action, Policy, read_policies, retain
@@ -28,7 +28,11 @@ def path(tmp_path: Path) -> Path:
 def aged(store: SessionStore, name: str, days: int, **options: object) -> None:
     at = NOW - days * DAY
     session = store.create(name, occurred_at=at, **options)  # type: ignore[arg-type]
-    session.append("user", f"{name} says something", occurred_at=at)
+    say(session, f"{name} says something", at)
+
+
+def say(session: Session, text: str, at: int) -> None:
+    session.append_many([Message(role="user", content=text, occurred_at=at)])
 
 
 def opened(path: Path) -> SessionStore:
@@ -44,7 +48,7 @@ def test_age_is_that_of_the_last_activity_and_the_edge_stays(path: Path) -> None
         aged(store, "edge", 30)
         aged(store, "old", 31)
         aged(store, "revived", 90)
-        store.session("revived").append("user", "again", occurred_at=NOW - DAY)
+        say(store.session("revived"), "again", NOW - DAY)
         outcome = retain(store, [Policy(name="p", do=Action.ERASE, older_than=30 * DAY)])
         assert [one.session for one in outcome.steps] == ["old"]
         assert left(store) - {"edge", "revived"} == {f"erased:{_uid(store, 2)}"}
@@ -78,7 +82,7 @@ def test_closing_leaves_content_and_erasing_content_leaves_the_session(path: Pat
     with opened(path) as store:
         aged(store, "s", 40)
         session = store.session("s")
-        session.append("user", "young", occurred_at=NOW)
+        say(session, "young", NOW)
         session.set_title("kept")
         session.add_event(ev.FileTouched(
             occurred_at=NOW - 40 * DAY, content=ev.ActivityContent(subject="old file"),
@@ -111,8 +115,10 @@ def test_size_takes_the_oldest_until_it_is_small_enough(path: Path) -> None:
     with opened(path) as store:
         for number in range(20):
             aged(store, f"s{number:02}", 100 - number)
-            store.session(f"s{number:02}").append(
-                "user", f"{number} " + "x" * 100_000, occurred_at=NOW - (100 - number) * DAY
+            say(
+                store.session(f"s{number:02}"),
+                f"{number} " + "x" * 100_000,
+                NOW - (100 - number) * DAY,
             )
         store.session("s01").place_hold("case")
         above = retain(store, [Policy(name="p", do=Action.ERASE, above=1)], dry_run=True)
@@ -251,7 +257,8 @@ def test_a_file_of_policies_is_read(tmp_path: Path) -> None:
         "[[policy]]\nname = ''\ndo = 'close'\nolder_than = '1d'",
         "[[policy]]\nname = 'a'\ndo = 'close'\nolder_than = '1d'\ntypes = ['title.set']",
         "[[policy]]\nname = 'a'\ndo = 'erase-content'\nolder_than = '1d'\ntypes = ['no.such']",
-        "[[policy]]\nname = 'a'\ndo = 'erase-content'\nolder_than = '1d'\ntypes = ['round.advanced']",
+        "[[policy]]\nname = 'a'\ndo = 'erase-content'\nolder_than = '1d'\n"
+        "types = ['round.advanced']",
         "[[policy]]\nname = 'a'\ndo = 'close'\nolder_than = '1d'\n" * 2,
         "not toml",
     ],
