@@ -201,8 +201,16 @@ class InvalidValueError(RuleError):
     """An argument has a value that the rules do not allow."""
 
 
+class PlanChangedError(RuleError):
+    """An erasure concerns more events than the plan that somebody agreed to."""
+
+
 def _beginning(text: str, characters: int = 200) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+class HeldError(RuleError):
+    """A legal hold is in force, so the content of the session stays as it is."""
 
 
 class InvalidQueryError(InvalidValueError):
@@ -221,6 +229,10 @@ class InvalidQueryError(InvalidValueError):
 
 
 # -- derived data ------------------------------------------------------------------------------
+
+
+class RedactionError(EventStoreError):
+    """A detector is not there, cannot be used, or failed; nothing was stored with its help."""
 
 
 class ProjectionError(EventStoreError):

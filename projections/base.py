@@ -82,6 +82,17 @@ class Projection(ABC):
         dropped, text and all, and made anew from the log when they are needed.
         """
 
+    def redact(
+        self, connection: apsw.Connection, replaced: Sequence[tuple[Recorded, Recorded]]
+    ) -> None:
+        """Have the new text of these events in the place of the old: ``(before, after)`` of each.
+
+        Runs in the redaction's own transaction, in which the log has the new text already. Some may
+        not have been applied yet. Otherwise as `erase`; unless a projection that holds text has its
+        own way, its tables are made anew from the log.
+        """
+        raise StaleError(f"projection {self.name!r} is made anew after a redaction")
+
     def compared(self, connection: apsw.Connection, table: str, qualified: str) -> str:
         """What `check` reads in the place of a table: the table itself, as ``schema.name``."""
         return qualified

@@ -173,6 +173,8 @@ class AsyncSession:
     erase = _write(Session.erase)
     close_and_erase = _write(Session.close_and_erase)
     erase_events = _write(Session.erase_events)
+    place_hold = _write(Session.place_hold)
+    release_hold = _write(Session.release_hold)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -201,6 +203,7 @@ class AsyncSession:
     tool_calls = _read(Session.tool_calls)
     usage = _read(Session.usage)
     usage_by = _read(Session.usage_by)
+    holds = _read(Session.holds)
 
     def events(
         self, *, after: int = 0, upto: int | None = None, content: bool = True

@@ -21,7 +21,7 @@ from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor
 from eventstore.log.engine import Durability
-from eventstore.log.port import ANY, Expected, Head, Recorded
+from eventstore.log.port import ANY, Expected, Head, Recorded, Redact
 from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
@@ -35,6 +35,7 @@ from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, Sessi
 from eventstore.store.statistics import Stats
 from eventstore.store.trees import Branch
 from eventstore.store.views import SessionInfo
+from eventstore.vacuum import Vacuumed
 from projections.base import Projection
 from projections.check import Difference
 from projections.queries.activities import ActivityView
@@ -67,6 +68,7 @@ class AsyncSessionStore:
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
         checkpoints: Checkpointing | None = None,
+        redact: Redact | None = None,
     ) -> Opening[Self]:
         """Open a store, as `SessionStore.open` does: ``await`` it, or use it in ``async with``.
 
@@ -83,6 +85,7 @@ class AsyncSessionStore:
                 spawn_depth_max=spawn_depth_max,
                 clock=clock,
                 checkpoints=checkpoints,
+                redact=redact,
             )
 
         async def begin() -> Self:
@@ -450,8 +453,26 @@ class AsyncSessionStore:
         return self.wrapped.detached()
 
     async def finish_erasures(self) -> bool:
-        """Try again to empty the write-ahead log of erased text; whether it is done."""
+        """Finish erasures that left, or may have left, traces in the file; whether all are done.
+
+        May write the whole file anew. `eventstore.traces.finish` also tells what stood in the way.
+        """
         return await self.threads.write(self.wrapped.finish_erasures)
+
+    async def vacuum(
+        self,
+        *,
+        seconds: float | None = None,
+        full: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Vacuumed:
+        """Give space that nothing uses back to the file system; see `eventstore.vacuum.vacuum`.
+
+        At most for about `seconds`, in short transactions; with `full` the file is written anew.
+        """
+        return await self.threads.write(
+            lambda: self.wrapped.vacuum(seconds=seconds, full=full, progress=progress)
+        )
 
 
 def _close_unused(opening: asyncio.Future[SessionStore]) -> None:

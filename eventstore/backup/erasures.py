@@ -15,12 +15,19 @@ import msgspec
 from msgspec import Struct
 
 from eventstore.errors import InvalidValueError
-from eventstore.events.catalogue import ContentErased
-from eventstore.log import engine, reading
+from eventstore.events.catalogue import ContentErased, ContentRedacted
+from eventstore.log import engine, reading, redactions
+from eventstore.log.port import Recorded
 from eventstore.log.sqlite import SqliteLog
+from eventstore.session import runs
+from eventstore.store.erasure import Target, Words, erase
 from eventstore.store.session_store import SessionStore
 
-_ERASING = "SELECT position FROM events WHERE type = 'content.erased' ORDER BY position"
+#: Redactions that wiped what was stored count as erasures of what they wiped.
+_ERASING = (
+    "SELECT position FROM events WHERE type = 'content.erased' "
+    "OR (type = 'content.redacted' AND commitment IS NOT NULL) ORDER BY position"
+)
 _STREAM = "SELECT id FROM streams WHERE uid = ?"
 _UID = "SELECT uid FROM streams WHERE id = ?"
 _LEAF = "SELECT position, leaf FROM events WHERE stream = ? AND version = ?"
@@ -34,7 +41,8 @@ FORMAT = "agent-eventstore/erasures/v1"
 class Erasure(Struct, frozen=True, kw_only=True):
     """One erasure: of which session, of which events, and what its own event says of it.
 
-    `events` are ``(version, leaf in hex)``. With the scope ``session`` its id was erased too.
+    `events` are ``(version, leaf in hex)``, `derived` the versions of those that were derived from
+    others. With the scope ``session`` its id was erased too.
     """
 
     uid: str
@@ -42,6 +50,8 @@ class Erasure(Struct, frozen=True, kw_only=True):
     by: str | None
     reason: str | None
     events: tuple[tuple[int, str], ...]
+    basis: str | None = None
+    derived: tuple[int, ...] = ()
 
 
 class _Exported(Struct):
@@ -64,10 +74,10 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
     positions = [row[0] for row in engine.rows_of(connection, _ERASING)]
     found = []
     for recorded in reading.by_positions(connection, positions, content=False):
-        event = recorded.event
-        assert isinstance(event, ContentErased)
-        numbers = [one for first, size in event.positions for one in range(first, first + size)]
-        named = reading.by_positions(connection, numbers, content=False)
+        event = _erasing(connection, recorded)
+        numbers = list(runs.numbers_of(event.positions))
+        named = list(reading.by_positions(connection, numbers, content=False))
+        derived = set(runs.numbers_of(event.derived))
         uid = connection.execute(_UID, (recorded.stream,)).get
         assert isinstance(uid, bytes)
         found.append(
@@ -77,9 +87,23 @@ def erasures_in(connection: apsw.Connection) -> list[Erasure]:
                 by=event.by,
                 reason=event.reason,
                 events=tuple((one.version, one.leaf.hex()) for one in named),
+                basis=event.basis,
+                derived=tuple(one.version for one in named if one.position in derived),
             )
         )
     return found
+
+
+def _erasing(connection: apsw.Connection, recorded: Recorded) -> ContentErased:
+    """The event of an erasure; for one of a redaction, what it erased in copies without it."""
+    event = recorded.event
+    if isinstance(event, ContentRedacted):
+        wiped = redactions.wiped_by(connection, recorded.position, event.position)
+        return ContentErased(
+            positions=runs.from_numbers(wiped), by=event.by, reason=event.reason or "redacted"
+        )
+    assert isinstance(event, ContentErased)
+    return event
 
 
 def exported(found: Iterable[Erasure]) -> dict[str, Any]:
@@ -117,24 +141,40 @@ def apply(store: SessionStore, found: Iterable[Erasure]) -> list[int]:
                 continue
             same, present = _in_store(connection, stream, erasure)
             named = not str(connection.execute(_NAME, (stream,)).get).startswith("erased:")
-        session = store.session_of(stream)
-        if erasure.scope == "session" and named and (same or not erasure.events):
-            done = session.erase(by=erasure.by, reason=erasure.reason)
-        elif present:
-            done = session.erase_events(present, by=erasure.by, reason=erasure.reason)
-        else:
-            continue
-        erased += done.positions
+        whole = erasure.scope == "session" and named and (same or not erasure.events)
+        if whole or present:
+            erased += _again(store, stream, erasure, whole, present)
     return sorted(set(erased))
 
 
-def _in_store(connection: apsw.Connection, stream: int, erasure: Erasure) -> tuple[bool, list[int]]:
-    """Whether any of the events is here, and the positions of those whose content is."""
-    same, present = False, []
+def _again(
+    store: SessionStore,
+    stream: int,
+    erasure: Erasure,
+    whole: bool,
+    present: dict[int, int],
+) -> tuple[int, ...]:
+    """Erase what is present of an erasure, or the whole session."""
+    target = Target(
+        stream=stream,
+        positions=None if whole else list(present.values()),
+        derived=[present[version] for version in erasure.derived if version in present],
+    )
+    words = Words(by=erasure.by, reason=erasure.reason, basis=erasure.basis)
+    return erase(
+        store.log, lambda _: [target], words, store.derived.erase, despite_holds=True
+    ).positions
+
+
+def _in_store(
+    connection: apsw.Connection, stream: int, erasure: Erasure
+) -> tuple[bool, dict[int, int]]:
+    """Whether any of the events is here, and the positions by version of those whose content is."""
+    same, present = False, dict[int, int]()
     for version, leaf in erasure.events:
         row = connection.execute(_LEAF, (stream, version)).fetchone()
         if row is not None and row[1] == bytes.fromhex(leaf):
             same = True
             if connection.execute(_BODY, (row[0],)).get:
-                present.append(row[0])
+                present[version] = row[0]
     return same, present

@@ -1,8 +1,9 @@
 """Claims: what only one open session may have at a time, because its writer asked for that.
 
 A title set as ``unique`` is claimed for its session in the transaction of its event. The claim ends
-when the session gets another title or none, is closed, or the event is erased. A row holds a digest
-and no text, and goes in the transaction that erases the text, since a digest can be guessed.
+when the session gets another title or none, is closed, or the event is erased or redacted. A row
+holds a digest and no text, and goes in the transaction that erases the text, since a digest can be
+guessed.
 
 The table follows from the log alone: `rebuild` makes it anew.
 """

@@ -22,6 +22,7 @@ from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
 from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
+from eventstore.cli.erasing import erase
 from eventstore.cli.exporting import export
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
@@ -31,7 +32,9 @@ from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
 from eventstore.cli.proof import proof
+from eventstore.cli.redacting import redact_command
 from eventstore.cli.replay import replay
+from eventstore.cli.retention import hold, retain_command
 from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
 from eventstore.cli.sessions import sessions
@@ -39,6 +42,7 @@ from eventstore.cli.show import resume, show
 from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
+from eventstore.cli.vacuum import vacuum
 from eventstore.errors import CheckpointError, CorruptStoreError, EventStoreError
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -149,7 +153,8 @@ def main(context: click.Context) -> None:
 _COMMANDS = (
     import_, export, verify_bundle, sessions, show, search, resume, context_command, diff_command,
     log, replay, fixture, fork, tree, consumers, stats, rebuild, check, verify, proof, checkpoint,
-    keys, doctor, salvage, backup, restore, erasures, demo,
+    keys, doctor, salvage, backup, restore, erase, redact_command, retain_command, hold, erasures,
+    vacuum, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

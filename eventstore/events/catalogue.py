@@ -470,8 +470,10 @@ class UserCorrected(Activity, frozen=True, kw_only=True, omit_defaults=True):
 class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The content of the events at `positions` (runs of positions) was erased.
 
-    `scope` is ``event`` or ``session``; in the latter case the session id went as well. `by` and
-    `reason` are short, and must not contain what was erased: this event is never erased.
+    `scope` is ``event`` or ``session``; in the latter case the session id went as well. `derived`
+    are those of the positions that were not asked for, but came from others that were erased. `by`,
+    `reason` and `basis` (the legal basis) are short, and must not contain what was erased: this
+    event is never erased.
     """
 
     type = "content.erased"
@@ -479,6 +481,64 @@ class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
 
     positions: tuple[Run, ...]
     scope: str = "event"
+    by: str | None = None
+    reason: str | None = None
+    basis: str | None = None
+    derived: tuple[Run, ...] = ()
+
+
+class Replaced(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a redaction replaced: how many texts of a part of the content, found by which detector.
+
+    `part` is a field of the content, or one of its elements: ``text``, ``parts[2]``,
+    ``tool_calls[0].arguments``. `detector` is its name and version, ``api-key@1``.
+    """
+
+    part: str
+    detector: str
+    count: Whole = 1
+
+
+class ContentRedacted(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """Marks took the place of texts in the content of the event at `position`.
+
+    Without content they did before it was stored. With content, that is what the event's content
+    is from here on, and what it was is wiped. `by` and `reason` are as in `ContentErased`.
+    """
+
+    type = "content.redacted"
+    commutes = True
+
+    position: Whole
+    replaced: tuple[Replaced, ...]
+    by: str | None = None
+    reason: str | None = None
+    content: Any = None
+
+
+class HoldPlaced(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The session is under a legal hold: nothing of it is erased, redacted or retired.
+
+    `hold` names it. It ends when it is released, or at the time `until` (µs since 1970). `by` and
+    `reason` are short, and are never erased.
+    """
+
+    type = "hold.placed"
+    commutes = True
+
+    hold: str
+    by: str | None = None
+    reason: str | None = None
+    until: Whole | None = None
+
+
+class HoldReleased(Event, frozen=True, kw_only=True, omit_defaults=True):
+    """The hold of this name is over."""
+
+    type = "hold.released"
+    commutes = True
+
+    hold: str
     by: str | None = None
     reason: str | None = None
 
@@ -567,6 +627,9 @@ CATALOGUE: tuple[type[Event], ...] = (
     LoopMoved,
     UserCorrected,
     ContentErased,
+    ContentRedacted,
+    HoldPlaced,
+    HoldReleased,
     ExportCreated,
     RecordImported,
 )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from eventstore.importers.lines import Line
 from eventstore.importers.stored_records import StoredRecord, lineage, records_of
+from eventstore.redaction import marks
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
@@ -41,7 +42,8 @@ class Branch:
     def accepts(self, line: Line, messages: int) -> bool:
         """Whether the next stored record is this line, and if so step over it.
 
-        An erased record agrees with anything; a record of several `messages` left as many events,
+        An erased record agrees with anything, a redacted one with what is the same around its
+        marks; a record of several `messages` left as many events,
         of which only the first held it. A stored torn line may be missing from the file, whose
         later copy completed it; a torn line of the file agrees with the complete one stored.
         """
@@ -70,9 +72,12 @@ class Branch:
 
 
 def _agree(stored: StoredRecord, line: Line) -> bool:
-    if stored.data is None or stored.data == line.data:
+    if stored.data is None or stored.data == line.data or marks.agrees(stored.data, line.data):
         return True
-    return line.torn and stored.data.startswith(line.data)
+    if not line.torn:
+        return False
+    before = marks.begin_of(stored.data)  # all that can be told of a line that was redacted
+    return before.startswith(line.data) or (before != stored.data and line.data.startswith(before))
 
 
 def branches_of(store: SessionStore, session_id: str) -> list[Branch]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import apsw
 
 from eventstore.errors import InvalidValueError
+from eventstore.log import redactions
 from eventstore.log.engine import rows_of
 
 _TARGETS = (
@@ -30,11 +31,15 @@ _RENAME = "UPDATE streams SET session_id = ? WHERE id = ?"
 def targets(connection: apsw.Connection, stream: int, positions: Sequence[int] | None) -> list[int]:
     """The events whose content is there to be erased: all of the stream, or some of it.
 
+    A redacted event and what stands in its content's place go together.
+
     Raises `InvalidValueError` for a position that is not one of the stream's.
     """
     present = [row[0] for row in rows_of(connection, _TARGETS, (stream,))]
+    replaced = redactions.originals(connection, present)
+    there = {*present, *replaced.values()}
     if positions is None:
-        return present
+        return sorted(there)
     for position in positions:
         owner = connection.execute(_STREAM_OF, (position,)).get
         if owner != stream:
@@ -42,7 +47,11 @@ def targets(connection: apsw.Connection, stream: int, positions: Sequence[int] |
                 f"position {position} is no event of this session"
                 + ("" if owner is None else ": a fork reads its origin's events, erase it there")
             )
-    return sorted(set(positions).intersection(present))
+    chosen = set(positions)
+    for position, original in replaced.items():
+        if not chosen.isdisjoint((position, original)):
+            chosen |= {position, original}
+    return sorted(chosen & there)
 
 
 def wipe(connection: apsw.Connection, positions: Sequence[int]) -> list[int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from eventstore.events.catalogue import Event
 
@@ -69,6 +69,12 @@ class NewEvent(NamedTuple):
     event: Event
     actor: Actor = Actor.UNKNOWN
     key: str | None = None
+
+
+#: Events as they may be stored from a position on, and events that say what was taken out of them.
+Redact: TypeAlias = Callable[
+    [Sequence[NewEvent], int], tuple[Sequence[NewEvent], Sequence[NewEvent]]
+]
 
 
 class Recorded(NamedTuple):

@@ -15,6 +15,7 @@ from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head, Recorded, StreamHead
+from eventstore.log.redactions import BODY
 
 _COLUMNS = (
     "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
@@ -22,7 +23,7 @@ _COLUMNS = (
 )
 _EVENTS = f"SELECT {_COLUMNS}, NULL FROM events AS e"  # noqa: S608
 _EVENTS_WITH_CONTENT = (
-    f"SELECT {_COLUMNS}, c.body FROM events AS e "  # noqa: S608
+    f"SELECT {_COLUMNS}, {BODY} FROM events AS e "  # noqa: S608
     "LEFT JOIN contents AS c ON c.position = e.position"
 )
 _OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"

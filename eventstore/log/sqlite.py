@@ -30,7 +30,7 @@ from eventstore.log.changes import Changes
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
-from eventstore.log.port import Head, Recorded, StreamHead
+from eventstore.log.port import Head, Recorded, Redact, StreamHead
 from eventstore.log.transaction import Inline, SaltPool, SqliteTransaction
 
 T = TypeVar("T")
@@ -56,6 +56,7 @@ class SqliteLog:
         create: bool = True,
         clock: Callable[[], int] = now_us,
         inline: Inline | None = None,
+        redact: Redact | None = None,
         busy_seconds: float = engine.BUSY_SECONDS,
     ) -> None:
         engine.check_engine()
@@ -63,6 +64,7 @@ class SqliteLog:
         self.readonly = readonly
         self.durability = durability
         self.inline = inline
+        self._redact = redact
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._closed = False
@@ -201,8 +203,9 @@ class SqliteLog:
                 self._streams.forget()
                 self._known = head
         return SqliteTransaction(
-            connection, head, self._streams, self._memory, self._clock, self._salts, self.inline
-        )
+            connection, head, self._streams, self._memory, self._clock, self._salts, self.inline,
+            self._redact,
+        )  # fmt: skip
 
     def _publish(self, transaction: SqliteTransaction) -> None:
         changed = transaction.head != self._known
@@ -281,6 +284,10 @@ class SqliteLog:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def now(self) -> int:
+        """The time by the store's clock, in µs since 1970."""
+        return self._clock()
 
     def head(self) -> Head:
         """The end of the log."""

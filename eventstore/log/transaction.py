@@ -12,13 +12,15 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from eventstore.errors import KeyReusedError, PartialRetryError, VersionConflictError
 from eventstore.events import stored
-from eventstore.log import blobs, reading
+from eventstore.events.catalogue import ContentRedacted, Event
+from eventstore.log import blobs, reading, redactions
 from eventstore.log.entry import SALT_BYTES, UID_BYTES, ZEROS, commitment_of, leaf_of
 from eventstore.log.memory import Memory
-from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, StreamHead
+from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, Redact, StreamHead
 
 #: Writes derived rows for events that are being appended: ``(connection, events, head before)``.
 Inline = Callable[[apsw.Connection, list[Recorded], Head], None]
@@ -71,6 +73,7 @@ class SqliteTransaction:
         clock: Callable[[], int],
         salts: SaltPool,
         inline: Inline | None,
+        redact: Redact | None = None,
     ) -> None:
         self.connection = connection
         self._written = head
@@ -80,6 +83,7 @@ class SqliteTransaction:
         self._keyed = Memory()
         self.clock = clock
         self._inline = inline
+        self._redact = redact
         self._recorded: list[Recorded] = []
         self._rows: list[tuple[Any, ...]] = []
         self._content_rows: list[tuple[Any, ...]] = []
@@ -139,7 +143,8 @@ class SqliteTransaction:
     ) -> list[Recorded]:
         """Append to a stream; with keys that are all stored already, the original events.
 
-        Raises `VersionConflictError`, `PartialRetryError`, `KeyReusedError`, `NotJSONError`.
+        After them, where the log redacts, stand the events that say what was redacted. Raises
+        `VersionConflictError`, `PartialRetryError`, `KeyReusedError`, `NotJSONError`.
         """
         head = self.stream_by_id(stream)
         if head is None:
@@ -149,6 +154,9 @@ class SqliteTransaction:
             return prior
         if expected is not ANY:
             self._check_expected(head, expected)
+        if self._redact is not None:
+            kept, told = self._redact(events, self._position + 1)
+            events = [*kept, *told]
         return self._buffer(head, events)
 
     def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
@@ -260,8 +268,32 @@ class SqliteTransaction:
                     f"the idempotency keys {keys} are stored with other events between them; a "
                     "retry must bring exactly the events of the first attempt"
                 )
-        _check_same(events, prior)
+        for new, old in zip(events, prior, strict=True):
+            if not self.says_the_same(new.event, old):
+                raise KeyReusedError(
+                    f"the idempotency key {new.key!r} is stored at position {old.position} with "
+                    "another event; use a new key for a new event"
+                )
         return prior
+
+    def says_the_same(self, event: Event, old: Recorded) -> bool:
+        """Whether a retried event says the same as the stored one, as far as that can be told.
+
+        Of an erased content it cannot, nor of one that was redacted.
+        """
+        if same_event(event, old):
+            return True
+        bare = old._replace(event=replace(old.event, content=None))
+        return same_event(event, bare) and self.is_redacted(old.position)
+
+    def is_redacted(self, position: int) -> bool:
+        """Whether anything was redacted of this event, when it was appended or later."""
+        if any(
+            type(one.event) is ContentRedacted and one.event.position == position
+            for one in self._recorded
+        ):
+            return True
+        return redactions.is_redacted(self.connection, position)
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -367,16 +399,6 @@ class SqliteTransaction:
         if self._recorded:
             return Head(self._position, self._recorded[-1].leaf)
         return self._written
-
-
-def _check_same(events: Sequence[NewEvent], prior: Sequence[Recorded]) -> None:
-    """A retry must bring the same events."""
-    for new, old in zip(events, prior, strict=True):
-        if not same_event(new.event, old):
-            raise KeyReusedError(
-                f"the idempotency key {new.key!r} is stored at position {old.position} with "
-                "another event; use a new key for a new event"
-            )
 
 
 def same_event(event: Any, old: Recorded) -> bool:

@@ -2,10 +2,10 @@
 
 `verify` recomputes each leaf and each commitment from the stored bytes, follows each stream's
 chain, and compares what must agree: positions and versions without gaps, contents and blobs with
-what refers to them, wiped contents with the events that erased them, session ids with the ids the
-sessions were created with. Rows that cannot be read are reported with their position, never
-skipped in silence. What a salvaged store says that it lost is reported as lost. An empty result
-means that nothing of the log was changed.
+what refers to them, wiped contents with the events that erased or redacted them, session ids with
+the ids the sessions were created with. Rows that cannot be read are reported with their position,
+never skipped in silence. What a salvaged store says that it lost is reported as lost. An empty
+result means that nothing of the log was changed.
 
 It cannot see that the newest events were cut off, nor that everything was rewritten: that takes a
 checkpoint kept elsewhere.
@@ -24,7 +24,7 @@ from msgspec import Struct
 from eventstore import codec
 from eventstore.errors import EventStoreError
 from eventstore.events import stored
-from eventstore.events.catalogue import ContentErased, SessionContent
+from eventstore.events.catalogue import ContentErased, ContentRedacted, SessionContent
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
@@ -124,6 +124,7 @@ class _Scan:
         self.log = log
         self.chains: dict[int, _Chain] = {}
         self.wiped: set[int] = set()
+        self.replacing: dict[int, int] = {}
         self.losses = Losses()
 
     def streams(self) -> Iterator[Finding]:
@@ -256,6 +257,8 @@ class _Scan:
             event = stored.read(text, schema, row.facts)
             if isinstance(event, ContentErased):
                 self._erased(chain, event)
+            elif isinstance(event, ContentRedacted) and row.commitment is not None:
+                self._redacted(row.position, event)
             if body is None:
                 return
             for digest in blobs.digests_in(body):
@@ -270,6 +273,11 @@ class _Scan:
         chain.erased = chain.erased or event.scope == "session"
         for first, length in event.positions:
             self.wiped = {one for one in self.wiped if not first <= one < first + length}
+
+    def _redacted(self, position: int, event: ContentRedacted) -> None:
+        """What stood in the content's place is wiped as well, if something did."""
+        self.wiped -= {event.position, self.replacing.get(event.position, 0)}
+        self.replacing[event.position] = position
 
     def _check_blob(self, position: int, digest: bytes) -> Iterator[Finding]:
         with self.log.reader() as connection:

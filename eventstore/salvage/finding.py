@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 
-from eventstore.salvage.pages import Image
+from eventstore.log.pages import Image
 from eventstore.salvage.records import BlobRow, ContentRow, EventRow, StreamRow, row_of
 
 #: A row of `events` has a leaf of 32 bytes, and more.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from eventstore.errors import EventStoreError
 from eventstore.events import stored
-from eventstore.events.catalogue import ContentErased
+from eventstore.events.catalogue import ContentErased, ContentRedacted
 from eventstore.log.entry import ZEROS, leaf_of
 from eventstore.salvage.records import EventRow, StreamRow
 
@@ -90,12 +90,19 @@ def _is_understood(row: EventRow) -> bool:
 
 
 def erased_by(events: Mapping[int, EventRow]) -> set[int]:
-    """The positions whose content one of these events says was erased."""
+    """The positions whose content one of these events says was erased, or redacted."""
     erased: set[int] = set()
     end = max(events, default=0)
     for _, event in _erasures(events):
         for first, size in event.positions:
             erased.update(range(first, min(first + size, end + 1)))
+    replacing: dict[int, int] = {}
+    for position, row in sorted(events.items()):
+        if row.type == ContentRedacted.type and row.commitment is not None:
+            redacted = stored.read(row.type, row.schema, row.facts.encode())
+            if isinstance(redacted, ContentRedacted):
+                erased |= {redacted.position, replacing.get(redacted.position, redacted.position)}
+                replacing[redacted.position] = position
     return erased
 
 

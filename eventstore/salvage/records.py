@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeAlias
 
 from eventstore.log.entry import SALT_BYTES, UID_BYTES
-from eventstore.salvage.pages import Cell, varint
+from eventstore.log.pages import Cell, varint
 
 Value: TypeAlias = int | float | bytes | str | None
 

@@ -24,12 +24,12 @@ from eventstore.events.catalogue import Run, SessionContent
 from eventstore.log import blobs, losses, restoring
 from eventstore.log.engine import Durability
 from eventstore.log.entry import ZEROS, commitment_of
+from eventstore.log.pages import Image
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.salvage import filling
 from eventstore.salvage.filling import Place, Writer
 from eventstore.salvage.finding import Found
-from eventstore.salvage.pages import Image
 from eventstore.salvage.proof import Proof, erased_by, erased_sessions, prove
 from eventstore.salvage.records import ContentRow, EventRow, StreamRow
 from eventstore.session.runs import from_numbers

@@ -19,7 +19,7 @@ from eventstore.events.catalogue import Event
 from eventstore.events.stored import require_known
 from eventstore.log.port import Recorded
 from eventstore.session import runs
-from eventstore.session.state import SessionState, Status
+from eventstore.session.state import Hold, SessionState, Status
 
 Changes = dict[str, Any]
 
@@ -29,6 +29,12 @@ def fold(state: SessionState, recorded: Recorded) -> SessionState:
     event = recorded.event
     change = _CHANGES.get(type(event))
     changes: Changes = {} if change is None else change(state, event, recorded.position)
+    if type(event) is ev.HoldPlaced:
+        hold = Hold(
+            name=event.hold, by=event.by, reason=event.reason, until=event.until,
+            placed_at=recorded.recorded_at,
+        )  # fmt: skip
+        changes["holds"] = (*_without(state.holds, hold.name), hold)
     at = event.occurred_at or recorded.recorded_at
     if state.version == 0:
         changes["created_at"] = at
@@ -147,6 +153,10 @@ def _cleared(_: SessionState, __: ev.MessagesCleared, ___: int) -> Changes:
     return {"active": (), "open_calls": ()}
 
 
+def _without(holds: tuple[Hold, ...], name: str) -> tuple[Hold, ...]:
+    return tuple(hold for hold in holds if hold.name != name)
+
+
 def _in_force(field: str) -> Callable[[SessionState, Any, int], Changes]:
     def change(_: SessionState, e: Any, position: int) -> Changes:
         return {field: None if e.cleared else position}
@@ -179,10 +189,19 @@ _CHANGES: dict[type[Event], Callable[[SessionState, Any, int], Changes]] = {
     ev.MessagesConsolidated: _consolidated,
     ev.MessagesRetracted: _retracted,
     ev.MessagesCleared: _cleared,
+    ev.HoldReleased: lambda state, e, _: {"holds": _without(state.holds, e.hold)},
     ev.UnknownEvent: _unknown,
 }
 
 #: Events that are about the session without being activity in it.
 _QUIET: frozenset[type[Event]] = frozenset(
-    {ev.ContentErased, ev.ExportCreated, ev.RecordImported, ev.UnknownEvent}
+    {
+        ev.ContentErased,
+        ev.ContentRedacted,
+        ev.HoldPlaced,
+        ev.HoldReleased,
+        ev.ExportCreated,
+        ev.RecordImported,
+        ev.UnknownEvent,
+    }
 )

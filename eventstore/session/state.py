@@ -10,7 +10,7 @@ from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.session.runs import Runs
 
 #: Goes up whenever `fold` or the state's shape changes: older snapshots are then dropped.
-REDUCER = 1
+REDUCER = 2
 
 
 class Status(StrEnum):
@@ -22,12 +22,26 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
+class Hold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A legal hold that was placed and not released; see `eventstore.session.holds`.
+
+    `until` (µs since 1970) ends it by itself.
+    """
+
+    name: str
+    by: str | None = None
+    reason: str | None = None
+    until: int | None = None
+    placed_at: int = 0
+
+
 class SessionState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The folded state of one session at one version; version 0 is "no events yet".
 
     `active` are the seqs of the active messages in active order. Text is not in here: the
     `*_position` fields name the events whose content holds what is in force. `open_calls` are the
-    tool calls that were made and not answered.
+    tool calls that were made and not answered. `holds` are in the order they were placed, those
+    whose time is over included.
     """
 
     version: int = 0
@@ -54,3 +68,4 @@ class SessionState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: int = 0
     updated_at: int = 0
     unknown: int = 0
+    holds: tuple[Hold, ...] = ()

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from eventstore.errors import InvalidValueError, StoreBusyError
 from eventstore.events.catalogue import Event
-from eventstore.log import reading
+from eventstore.log import reading, redactions
 from eventstore.log.port import Actor, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
@@ -139,7 +139,7 @@ def record(
     needed: events without a session, with an id that none can have, or of a closed one go there.
 
     With `once` as many events of the same identity are left out as are stored already; an erased
-    one counts as one with its facts. Nobody writes while they are compared.
+    or redacted one counts as one with its facts. Nobody writes while they are compared.
     """
 
     def work(transaction: SqliteTransaction) -> list[Recorded]:
@@ -195,9 +195,11 @@ def _surplus(
     known: Counter[Hashable] = Counter()
     bare: Counter[Event] = Counter()
     types = {type(one.event) for one in batch}
+    redacted = redactions.redacted(transaction.connection)
     for recorded in _stored(transaction, types, home):
-        if recorded.event.content is None and recorded.commitment is not None:
-            bare[recorded.event] += 1
+        erased = recorded.event.content is None and recorded.commitment is not None
+        if erased or recorded.position in redacted:
+            bare[replace(recorded.event, content=None)] += 1
         else:
             known[once(recorded.event)] += 1
     if not known and not bare:

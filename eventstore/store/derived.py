@@ -10,10 +10,11 @@ from eventstore import claims, codec, snapshots
 from eventstore.checkpoints import notes
 from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
-from eventstore.log import reading
-from eventstore.log.port import Head
+from eventstore.log import reading, redactions
+from eventstore.log.port import Head, Recorded
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
+from eventstore.traces import due
 from projections import checkpoints
 from projections.activities.projection import Activities
 from projections.base import OF_THE_FILE, Projection, StaleError
@@ -31,8 +32,11 @@ ON_READ: tuple[type[Projection], ...] = (Search, Activities, Tree)
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
-#: Tables that stand beside the log and come with no migration.
-_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers", *notes.TABLES)
+#: Tables, and an index, that stand beside the log and come with no migration.
+_BESIDE_THE_LOG = (
+    "projections", "snapshots", "claims", "consumers", "erasures_due", "events_by_redacted",
+    *notes.TABLES,
+)  # fmt: skip
 _THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (SELECT value FROM json_each(?))"
 
 
@@ -58,11 +62,13 @@ class Registry:
 
         def work(transaction: SqliteTransaction) -> None:
             connection = transaction.connection
+            redactions.create_index(connection)
             snapshots.create_table(connection)
             claims.create_table(connection)
             checkpoints.create_table(connection)
             consumers.create_table(connection)
             notes.create_tables(connection)
+            due.create_table(connection)
             try:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
             except ProjectionError:  # rows that the log does not give are in the way
@@ -186,22 +192,47 @@ class Registry:
         Tables that cannot be trusted to, and half-made ones of a rebuild, are dropped: they are
         made anew from the log, without the text.
         """
-        for projection in (*self.on_read, *self.users):
-            if type(projection).erase is Projection.erase:
-                continue
-            shadow_of(projection).drop(connection)
-            events = reading.by_positions(connection, positions, content=True)
-            try:
-                if usable(connection, [projection], projection.name, projection.version) is None:
-                    raise StaleError("the tables are of another version or history")
-                projection.erase(connection, events)
-            except Exception as error:
-                if isinstance(error, OF_THE_FILE) and not isinstance(error, apsw.CorruptError):
-                    raise
-                projection.drop(connection)
-                checkpoints.delete(connection, projection.name)
-                if not isinstance(error, StaleError):
-                    self.inline.detach(projection.name, ProjectionError(str(error)))
+
+        def erase(projection: Projection) -> None:
+            projection.erase(connection, reading.by_positions(connection, positions, content=True))
+
+        for projection in self._with_text():
+            self._change(connection, projection, erase)
+
+    def redact(
+        self, connection: apsw.Connection, replaced: Sequence[tuple[Recorded, Recorded]]
+    ) -> None:
+        """Have every projection hold the new text of these events: ``(before, after)`` of each.
+
+        Tables that cannot be trusted to, and half-made ones of a rebuild, are dropped.
+        """
+        for projection in self._with_text():
+            self._change(connection, projection, lambda one: one.redact(connection, replaced))
+
+    def _with_text(self) -> list[Projection]:
+        """The projections that hold text, and so have their own way of erasing it."""
+        every = (*self.on_read, *self.users)
+        return [one for one in every if type(one).erase is not Projection.erase]
+
+    def _change(
+        self,
+        connection: apsw.Connection,
+        projection: Projection,
+        change: Callable[[Projection], None],
+    ) -> None:
+        """Change the text in a projection's tables, or drop them."""
+        shadow_of(projection).drop(connection)
+        try:
+            if usable(connection, [projection], projection.name, projection.version) is None:
+                raise StaleError("the tables are of another version or history")
+            change(projection)
+        except Exception as error:
+            if isinstance(error, OF_THE_FILE) and not isinstance(error, apsw.CorruptError):
+                raise
+            projection.drop(connection)
+            checkpoints.delete(connection, projection.name)
+            if not isinstance(error, StaleError):
+                self.inline.detach(projection.name, ProjectionError(str(error)))
 
     def require_current(
         self, connection: apsw.Connection, name: str, head: Head | None = None

@@ -19,7 +19,7 @@ from eventstore.errors import (
 )
 from eventstore.log.port import ANY, Expected, NewEvent, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog
-from eventstore.log.transaction import SqliteTransaction, same_event
+from eventstore.log.transaction import SqliteTransaction
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.decisions import check_session_id, decide
@@ -85,7 +85,7 @@ def append(
             last_snapshot = state.version
             _keep_snapshot(transaction, head.id, state, stretch[-1].leaf)
     transaction.remember(("state", head.id), state)
-    return recorded
+    return recorded[: len(events)]  # what was redacted of them is told after them
 
 
 def _keep_snapshot(
@@ -120,7 +120,8 @@ def _retried(
     if prior is not None and isinstance(command, do.Compact | do.CompactSet):
         text = command.note.content
         content = prior[0].event.content
-        if content is not None and text not in (content.text, content.parts):
+        same = content is None or text in (content.text, content.parts)
+        if not same and not transaction.is_redacted(prior[0].position):
             raise KeyReusedError(
                 f"the idempotency key {keys[0]!r} is stored at position {prior[0].position} with "
                 "another note; use a new key for a new event"
@@ -140,7 +141,7 @@ def create(transaction: SqliteTransaction, command: do.Create) -> StreamHead:
         if command.key is not None:
             prior = transaction.keyed(head.id, [command.key])
             event = decide(SessionState(), command)[0].event
-            if prior is not None and same_event(event, prior[0]):
+            if prior is not None and transaction.says_the_same(event, prior[0]):
                 return head
         if state.status is not Status.CLOSED:
             raise _exists(command.session_id)

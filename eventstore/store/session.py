@@ -15,10 +15,11 @@ from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorde
 from eventstore.log.port import ANY, Actor, Expected, Recorded
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
-from eventstore.store import executor, lifecycle, reads
+from eventstore.store import erasure, executor, holding, lifecycle, reads
 from eventstore.store.derived import Registry
+from eventstore.store.erasure import Erased, Words
+from eventstore.store.holding import HoldView
 from eventstore.store.keeping import Keeping
-from eventstore.store.lifecycle import Erased
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
 
@@ -304,34 +305,43 @@ class Session(SessionReads):
         options.setdefault("lifecycle", Lifecycle.EPHEMERAL)
         return self.store.create(session_id, parent=self, **options)
 
-    def erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
-        """Erase the content of every event, and the session's id; facts and proofs stay."""
-        return self._erase(None, by, reason)
+    def erase(
+        self, *, by: str | None = None, reason: str | None = None, basis: str | None = None
+    ) -> Erased:
+        """Erase the content of every event, and the session's id; facts and proofs stay.
 
-    def close_and_erase(self, *, by: str | None = None, reason: str | None = None) -> Erased:
+        This and `erase_events` erase exactly what they name; `eventstore.erasing` also reaches what
+        was derived from it. `by`, `reason` and `basis` (the legal basis) stay for good.
+        """
+        return self._erase(None, Words(by=by, reason=reason, basis=basis))
+
+    def close_and_erase(
+        self, *, by: str | None = None, reason: str | None = None, basis: str | None = None
+    ) -> Erased:
         """Close the session as `close` does, and erase it, in one transaction.
 
         Of sessions that are closed with it the content stays.
         """
-        erased = lifecycle.close_and_erase(
-            self.store.log, self.stream, by=by, reason=reason,
-            erase_derived=self.store.derived.erase,
-        )  # fmt: skip
+        words = Words(by=by, reason=reason, basis=basis)
+        store = self.store
+        erased = erasure.close_and_erase(store.log, self.stream, words, store.derived.erase)
         self._keep("erasure")
         return erased
 
     def erase_events(
-        self, positions: Sequence[int], *, by: str | None = None, reason: str | None = None
+        self,
+        positions: Sequence[int],
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        basis: str | None = None,
     ) -> Erased:
         """Erase the content of the events at these positions of the log."""
-        return self._erase(positions, by, reason)
+        return self._erase(positions, Words(by=by, reason=reason, basis=basis))
 
-    def _erase(self, positions: Sequence[int] | None, by: str | None, reason: str | None) -> Erased:
-        store = self.store
-        erased = lifecycle.erase(
-            store.log, self.stream, positions, by=by, reason=reason,
-            erase_derived=store.derived.erase,
-        )  # fmt: skip
+    def _erase(self, positions: Sequence[int] | None, words: Words) -> Erased:
+        target = erasure.Target(stream=self.stream, positions=positions)
+        erased = erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
         self._keep("erasure")
         return erased
 
@@ -339,6 +349,32 @@ class Session(SessionReads):
         """Have a checkpoint made soon, if this store makes any."""
         if self.store.keeper is not None:
             self.store.keeper.wanted(reason)
+
+    # -- legal holds -----------------------------------------------------------------------
+
+    def place_hold(
+        self,
+        name: str,
+        *,
+        by: str | None = None,
+        reason: str | None = None,
+        until: int | None = None,
+    ) -> None:
+        """Put the session, open or closed, under a legal hold.
+
+        Until it is released, erasing and redacting it are refused with `HeldError`. `until` (µs
+        since 1970) ends it by itself. `by` and `reason` stay for good. A hold on a fork also holds
+        the events of its origin that it took over. Raises `InvalidValueError`.
+        """
+        holding.place(self.store.log, self.stream, name, by=by, reason=reason, until=until)
+
+    def release_hold(self, name: str, *, by: str | None = None, reason: str | None = None) -> None:
+        """Release a hold; raises `InvalidValueError` when there is none of this name."""
+        holding.release(self.store.log, self.stream, name, by=by, reason=reason)
+
+    def holds(self) -> list[HoldView]:
+        """The holds that were placed on this session and not released."""
+        return holding.listed(self.store.log, self.stream)
 
     # -- relatives -------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from eventstore import traces
 from eventstore.consumers import positions
 from eventstore.consumers.consumer import Consumer
 from eventstore.consumers.positions import ConsumerInfo
@@ -20,7 +21,7 @@ from eventstore.errors import (
 from eventstore.events.catalogue import Kind, Lifecycle
 from eventstore.following import Cursor, follow
 from eventstore.log.engine import MEMORY, Durability
-from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, StreamHead
+from eventstore.log.port import ANY, Actor, Expected, Head, Recorded, Redact, StreamHead
 from eventstore.log.sqlite import SqliteLog, now_us
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
@@ -75,13 +76,16 @@ class SessionStore(Upkeep, Proofs):
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
         checkpoints: Checkpointing | None = None,
+        redact: Redact | None = None,
     ) -> SessionStore:
         """Open the store at `path`, creating it if there is none; ``:memory:`` is kept in memory.
 
         `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
         crash of the process. `projections` are classes of your own. `checkpoints`, an
         `eventstore.Checkpoints`, has the store compared with what it was, and signed notes made.
-        Any number of threads may use the store, and any number of processes may open the file.
+        With `redact`, an `eventstore.redaction.Redactor`, secrets are taken out of what is appended
+        before it is written. Any number of threads may use the store, and any number of processes
+        may open the file.
 
         Raises a `StoreError`: the file is a directory, no store, a newer store, locked, read-only.
         With `checkpoints` also `RollbackDetectedError` and other errors of `CheckpointError`.
@@ -94,10 +98,12 @@ class SessionStore(Upkeep, Proofs):
             create=create,
             clock=clock,
             inline=registry.inline,
+            redact=redact,
         )
         try:
             if not readonly:
                 registry.prepare(log)
+                traces.resume(log)
             store = cls(log, registry, spawn_depth_max)
             if checkpoints is not None:
                 store.keeper = checkpoints.begin(store)

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import apsw
 
-from eventstore import claims, snapshots
+from eventstore import claims, snapshots, traces
 from eventstore.errors import ProjectionError
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.verification import Finding, verify
 from eventstore.store.derived import Registry
+from eventstore.vacuum import Vacuumed, vacuum
 from projections.check import Difference
 
 
@@ -81,5 +82,21 @@ class Upkeep:
         return dict(self.derived.inline.detached)
 
     def finish_erasures(self) -> bool:
-        """Try again to empty the write-ahead log of erased text; whether it is done."""
-        return self.log.truncate_wal()[0]
+        """Finish erasures that left, or may have left, traces in the file; whether all are done.
+
+        May write the whole file anew. `eventstore.traces.finish` also tells what stood in the way.
+        """
+        return traces.finish(self.log).complete
+
+    def vacuum(
+        self,
+        *,
+        seconds: float | None = None,
+        full: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Vacuumed:
+        """Give space that nothing uses back to the file system; see `eventstore.vacuum.vacuum`.
+
+        At most for about `seconds`, in short transactions; with `full` the file is written anew.
+        """
+        return vacuum(self.log, seconds=seconds, full=full, progress=progress)

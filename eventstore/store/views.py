@@ -55,7 +55,8 @@ class MessageView(Struct, frozen=True, omit_defaults=True):
     """A message with its text.
 
     `state` is active, compacted, consolidated, retracted or cleared; `stands_for` are the runs of
-    seqs that a compaction's note took the place of; `erased` says that the text was erased.
+    seqs that a compaction's note took the place of; `erased` says that the text was erased, and
+    `redacted` that marks took the place of texts in it after it was stored.
     """
 
     seq: int
@@ -81,6 +82,7 @@ class MessageView(Struct, frozen=True, omit_defaults=True):
     stands_for: tuple[Run, ...] = ()
     inherited: bool = False
     erased: bool = False
+    redacted: bool = False
 
 
 class AsOf(Struct, frozen=True, kw_only=True):
@@ -152,5 +154,5 @@ def message_view(row: MessageRow, state: str | None = None) -> MessageView:
         failed, content.reasoning, content.reasoning_items, content.metadata,
         event.round, event.tokens, finish_reason, response_id, model,
         event.occurred_at or row.recorded_at, stands_for, row.inherited,
-        row.committed and event.content is None,
+        row.committed and event.content is None, row.redacted,
     )  # fmt: skip

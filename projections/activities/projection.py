@@ -109,6 +109,23 @@ class Activities(Projection):
         if found:
             connection.execute(self._optimize)
 
+    def redact(
+        self, connection: apsw.Connection, replaced: Sequence[tuple[Recorded, Recorded]]
+    ) -> None:
+        """Index the new subject in the place of the old; the rows stay."""
+        found = False
+        for before, after in replaced:
+            old, new = indexed_text(before), indexed_text(after)
+            at = before.position
+            if old is None or new is None or old == new:
+                continue
+            if connection.execute(self._any, (at, at)).fetchone():
+                connection.execute(self._unindex, (at, old))
+                connection.execute(self._index, (at, new))
+                found = True
+        if found:
+            connection.execute(self._optimize)
+
     def compared(self, connection: apsw.Connection, table: str, qualified: str) -> str:
         """The index is compared word by word: a contentless table shows nothing itself."""
         if table != "activity_index":

@@ -297,5 +297,13 @@ _CHANGES: dict[type[Event], Callable[[SessionRow, Any, int, int], None]] = {
 
 #: Events about the session that are no activity in it.
 _QUIET: frozenset[type[Event]] = frozenset(
-    {ev.ContentErased, ev.ExportCreated, ev.RecordImported, ev.UnknownEvent}
+    {
+        ev.ContentErased,
+        ev.ContentRedacted,
+        ev.HoldPlaced,
+        ev.HoldReleased,
+        ev.ExportCreated,
+        ev.RecordImported,
+        ev.UnknownEvent,
+    }
 )

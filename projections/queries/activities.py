@@ -13,11 +13,12 @@ from eventstore.events.catalogue import Activity
 from eventstore.log import blobs
 from eventstore.log.engine import rows_of
 from eventstore.log.reading import blob_fetcher
+from eventstore.log.redactions import BODY
 from projections.queries.sessions import name_of
 
 _COLUMNS = (
     "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
-    "c.body, e.commitment IS NOT NULL"
+    f"{BODY}, e.commitment IS NOT NULL, c.salt IS NULL"
 )
 _TEXT = (
     "CROSS JOIN events AS e ON e.position = a.position "
@@ -48,7 +49,8 @@ class ActivityView(Struct, frozen=True):
     """An activity with its text.
 
     `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
-    belongs to. `event` has the facts and, unless it was `erased`, the content. A higher `score`,
+    belongs to. `event` has the facts and, unless it was `erased`, the content, which is
+    `redacted` where marks took the place of texts later. A higher `score`,
     which only a search gives, is a better match.
     """
 
@@ -62,6 +64,7 @@ class ActivityView(Struct, frozen=True):
     event: Activity
     erased: bool = False
     score: float | None = None
+    redacted: bool = False
 
     @property
     def subject(self) -> str | None:
@@ -106,7 +109,9 @@ def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> lis
     names: dict[int, str] = {}
     views = []
     for found in rows_of(connection, sql, values):
-        position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
+        position, stream, kind, number, at, actor, name, schema, facts, body, had, wiped, score = (
+            found
+        )
         content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
         event = stored.read(name, schema, facts.encode(), content)
         assert isinstance(event, Activity)
@@ -115,7 +120,19 @@ def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> lis
         erased = body is None and bool(had)
         session = names[stream]
         views.append(
-            ActivityView(kind, number, position, stream, session, at, actor, event, erased, score)
+            ActivityView(
+                kind,
+                number,
+                position,
+                stream,
+                session,
+                at,
+                actor,
+                event,
+                erased,
+                score,
+                bool(wiped) and body is not None,
+            )
         )
     return views
 

@@ -12,6 +12,7 @@ from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.events.catalogue import ConfigurationContent, PromptContent, SessionContent
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
+from eventstore.log.redactions import body
 
 _AT = "coalesce(json_extract(e.facts, '$.occurred_at'), e.recorded_at)"
 _SELECT = (
@@ -19,8 +20,8 @@ _SELECT = (
     "json_extract(b.facts, '$.spawn_call_id'), p.created_at, "
     f"(SELECT {_AT} FROM events AS e WHERE e.stream = s.id AND e.type NOT IN "
     "(SELECT value FROM json_each(?1)) ORDER BY e.version DESC LIMIT 1), "
-    "b.position, b.type, b.schema, bc.body, "
-    "pe.position, pe.type, pe.schema, pc.body, ce.position, ce.type, ce.schema, cc.body "
+    f"b.position, b.type, b.schema, {body('bc')}, pe.position, pe.type, pe.schema, {body('pc')}, "
+    f"ce.position, ce.type, ce.schema, {body('cc')} "
     "FROM streams AS s JOIN sessions AS p ON p.stream = s.id "
     "JOIN events AS b ON b.stream = s.id AND b.version = 1 "
     "LEFT JOIN contents AS bc ON bc.position = b.position "

@@ -15,6 +15,7 @@ from eventstore import codec
 from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
+from eventstore.log.redactions import BODY
 from projections.queries.usage import UsageTotals
 
 _LISTED = "(SELECT value FROM json_each(?))"
@@ -46,8 +47,8 @@ _ROWS = (
     f"LEFT JOIN events AS x ON x.position = {_ENDED} ORDER BY p.created_at DESC, p.stream DESC"
 )
 _TEXTS = (
-    "SELECT c.position, c.body FROM json_each(?) AS j CROSS JOIN contents AS c "
-    "ON c.position = j.value WHERE c.body IS NOT NULL"
+    f"SELECT c.position, {BODY} AS found FROM json_each(?) AS j CROSS JOIN contents AS c "  # noqa: S608
+    "ON c.position = j.value WHERE found IS NOT NULL"
 )
 _USAGE = (
     "SELECT stream, count(*), sum(input), sum(cache_read), sum(cache_write), sum(output), "  # noqa: S608

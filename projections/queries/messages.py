@@ -11,10 +11,11 @@ from eventstore import codec
 from eventstore.events.catalogue import Event, Run
 from eventstore.log import reading
 from eventstore.log.engine import rows_of
+from eventstore.log.redactions import BODY
 
 _COLUMNS = (
-    "m.position, e.type, e.schema, e.facts, c.body, m.seq, m.state, m.inherited, "
-    "e.recorded_at, e.commitment IS NOT NULL"
+    f"m.position, e.type, e.schema, e.facts, {BODY}, m.seq, m.state, m.inherited, "
+    "e.recorded_at, e.commitment IS NOT NULL, c.salt IS NULL"
 )
 _TABLES = (
     "messages AS m CROSS JOIN events AS e ON e.position = m.position "
@@ -45,7 +46,8 @@ _STATES_AT = (
 class MessageRow(NamedTuple):
     """A message of a session; for one that a fork took over, `event` is the origin's.
 
-    `committed` says that the event had content once, even if that was erased.
+    `committed` says that the event had content once, even if that was erased, and `redacted` that
+    marks took the place of texts in it later.
     """
 
     seq: int
@@ -54,6 +56,7 @@ class MessageRow(NamedTuple):
     position: int
     recorded_at: int
     committed: bool
+    redacted: bool
     event: Event
 
 
@@ -82,10 +85,11 @@ def _made(connection: apsw.Connection, rows: Sequence[Any]) -> list[MessageRow]:
     return [
         make((
             seq, state, inherited != 0, position, recorded_at, committed != 0,
+            wiped != 0 and body is not None,
             reading.event_of(position, name, schema, facts, body, fetch),
         ))
-        for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed
-        in rows
+        for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed,
+            wiped in rows
     ]  # fmt: skip
 
 

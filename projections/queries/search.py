@@ -16,6 +16,7 @@ from eventstore import codec
 from eventstore.errors import CorruptStoreError, EventFormatError, InvalidQueryError
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
+from eventstore.log.redactions import BODY
 from projections.queries.sessions import NAME
 from projections.search.text import readable_text
 
@@ -53,9 +54,9 @@ _SHOWN = (
     f"WHERE r.position = j.value AND {_IS_VISIBLE}"
 )
 _CONTENTS = (
-    "SELECT e.position, e.type, e.schema, c.body FROM json_each(?) AS j "
+    f"SELECT e.position, e.type, e.schema, {BODY} AS found FROM json_each(?) AS j "  # noqa: S608
     "CROSS JOIN events AS e ON e.position = j.value "
-    "CROSS JOIN contents AS c ON c.position = j.value WHERE c.body IS NOT NULL"
+    "CROSS JOIN contents AS c ON c.position = j.value WHERE found IS NOT NULL"
 )
 
 

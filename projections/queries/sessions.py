@@ -11,6 +11,7 @@ from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.events.catalogue import MessageContent, TitleContent
 from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
+from eventstore.log.redactions import BODY
 from projections.builtin.sessions import COLUMNS, SessionRow
 
 #: What finds a session `s` of `streams`: its id, for one that is not the newest of its id with
@@ -28,8 +29,8 @@ _SELECT = (
 _LAST = "(SELECT position FROM events WHERE stream = p.stream AND version = p.version)"
 _FIRST = "(SELECT position FROM events WHERE stream = p.stream AND version = 1)"
 _TEXT = (
-    "SELECT e.type, e.schema, c.body FROM events AS e JOIN contents AS c USING (position) "
-    "WHERE position = ?"
+    f"SELECT e.type, e.schema, {BODY} FROM events AS e JOIN contents AS c "  # noqa: S608
+    "ON c.position = e.position WHERE e.position = ?"
 )
 _NAME_OF = f"SELECT {NAME} FROM streams AS s WHERE s.id = ?"  # noqa: S608
 

@@ -113,6 +113,25 @@ class Search(Projection):
         if found:
             connection.execute(self._optimize)
 
+    def redact(
+        self, connection: apsw.Connection, replaced: Sequence[tuple[Recorded, Recorded]]
+    ) -> None:
+        """Index the new text in the place of the old; the rows stay."""
+        found = False
+        for before, after in replaced:
+            row = connection.execute(self._find, (before.position,)).fetchone()
+            old, new = indexed_text(before), indexed_text(after)
+            if old == new:
+                continue
+            if not old or not new or (row is not None and row[0] != INDEXER):
+                raise StaleError("a message's text came or went, or other rules indexed it")
+            if row is not None:
+                connection.execute(self._unindex, (before.position, old))
+                connection.execute(self._index, (before.position, new))
+                found = True
+        if found:
+            connection.execute(self._optimize)
+
     def compared(self, connection: apsw.Connection, table: str, qualified: str) -> str:
         """The index is compared word by word: a contentless table shows nothing itself."""
         if table != "search_index":

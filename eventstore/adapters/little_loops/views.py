@@ -7,10 +7,12 @@ They live in a connection's own temporary schema and read the `activities` proje
 from __future__ import annotations
 
 from eventstore.adapters.little_loops.shapes import SHAPES, Shape
+from eventstore.log.redactions import body
 
 #: Of the original that these tables are those of.
 SCHEMA_VERSION = 1
 
+_BODY = body("c", "main.")
 _TIME = "strftime('%Y-%m-%dT%H:%M:%SZ', a.at / 1000000, 'unixepoch')"
 _TEXT = (
     "CROSS JOIN main.events AS e ON e.position = a.position "
@@ -24,8 +26,9 @@ _FROM_ALL = f"FROM main.activities AS a NOT INDEXED {_TEXT}"
 def _text(path: str) -> str:
     """The value in the content; a large text is kept apart, in `blobs`."""
     return (
-        f"iif(json_type(c.body, '{path}') = 'object', (SELECT CAST(b.body AS TEXT) FROM "  # noqa: S608
-        f"main.blobs AS b WHERE b.digest = unhex(c.body ->> '{path}.$blob')), c.body ->> '{path}')"
+        f"iif(json_type({_BODY}, '{path}') = 'object', (SELECT CAST(b.body AS TEXT) "  # noqa: S608
+        f"FROM main.blobs AS b WHERE b.digest = unhex({_BODY} ->> '{path}.$blob')), "
+        f"{_BODY} ->> '{path}')"
     )
 
 
@@ -35,7 +38,7 @@ def _column(shape: Shape, column: str) -> str:
     if column in shape.facts:
         value = f"coalesce({value}, e.facts ->> '$.{shape.facts[column][0]}')"
     elif column == shape.subject:
-        value = f"iif(json_type(c.body, '{path}') IS NULL, {_text('$.subject')}, {value})"
+        value = f"iif(json_type({_BODY}, '{path}') IS NULL, {_text('$.subject')}, {value})"
     elif column == "ts":
         value = f"coalesce({value}, {_TIME})"
     return f"{value} AS {column}"
@@ -51,10 +54,10 @@ def _view(kind: str, shape: Shape) -> str:
 
 _SEARCH_INDEX = (
     f"CREATE TEMP VIEW search_index AS SELECT {_text('$.subject')} AS content, a.kind AS kind, "
-    "coalesce(c.body ->> '$.data.index[0]', '') AS ref, "
-    "coalesce(c.body ->> '$.data.index[1]', '') AS anchor, "
-    f"coalesce(c.body ->> '$.data.ts', {_TIME}) AS ts {_FROM_ALL} "
-    "WHERE json_type(c.body, '$.subject') IS NOT NULL;"
+    f"coalesce({_BODY} ->> '$.data.index[0]', '') AS ref, "
+    f"coalesce({_BODY} ->> '$.data.index[1]', '') AS anchor, "
+    f"coalesce({_BODY} ->> '$.data.ts', {_TIME}) AS ts {_FROM_ALL} "
+    f"WHERE json_type({_BODY}, '$.subject') IS NOT NULL;"
 )
 _META = f"CREATE TEMP VIEW meta AS SELECT 'schema_version' AS key, '{SCHEMA_VERSION}' AS value;"
 

@@ -51,7 +51,8 @@ SOURCE = "power-loop"
 #: Events that leave `updated_at` as it is, as a JSON array.
 QUIET = (
     '["round.advanced","tool_calls.suspended","tool_calls.settled","usage.recorded",'
-    '"x.power-loop.usage","session.reparented","content.erased","export.created"]'
+    '"x.power-loop.usage","session.reparented","content.erased","content.redacted","hold.placed",'
+    '"hold.released","export.created"]'
 )
 
 

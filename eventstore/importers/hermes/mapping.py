@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from eventstore.adapters.hermes import messages, rows
 from eventstore.events.catalogue import RecordImported, UsageRecorded
 from eventstore.importers.hermes.source import SourceMessage
+from eventstore.redaction import marks
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
 from eventstore.session.decisions import ROLE
@@ -131,7 +132,7 @@ def _text(row: dict[str, Any], name: str) -> str | None:
 
 def changed(old: dict[str, Any], new: dict[str, Any], names: tuple[str, ...]) -> bool:
     """Whether one of these columns is another than when it was imported last."""
-    return any(old.get(name) != new.get(name) for name in names)
+    return not all(marks.same(old.get(name), new.get(name)) for name in names)
 
 
 def configuration(row: dict[str, Any], kept: dict[str, Any], calls: int) -> dict[str, Any]:
@@ -206,7 +207,7 @@ def of_the_row(
     if changed(old, new, (*_CONFIGURED, "tool_call_count")):
         before = kept()
         after = configuration(new, before, calls)
-        if after != before:
+        if not marks.same(before, after):
             found.append(do.ChangeConfiguration(configuration=after, occurred_at=last))
     if changed(old, new, _USAGE) and (counted := usage(new, last)) is not None:
         found.append(do.RecordUsage(usage=counted))

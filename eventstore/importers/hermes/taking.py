@@ -32,6 +32,7 @@ from eventstore.importers.hermes.mapping import FORMAT, UnreadableError, micros
 from eventstore.importers.hermes.source import SourceMessage, SourceSession
 from eventstore.importers.reports import FileReport, Problem
 from eventstore.log.port import unchanged_since
+from eventstore.redaction import marks
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
@@ -204,7 +205,7 @@ class Taking:
 
     def _take_row(self, old: dict[str, Any] | None, latest: int | None, calls: int) -> None:
         row = self.source.row
-        if not row or row == old:
+        if not row or marks.same(old, row):
             return
         self.report.appended += 1
         event = RecordImported(format=FORMAT, kind="session", occurred_at=latest)

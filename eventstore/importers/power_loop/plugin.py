@@ -22,6 +22,7 @@ from eventstore.importers.power_loop.source import Tables, prefix_of
 from eventstore.importers.reports import FileReport
 from eventstore.importers.sqlite_source import is_sqlite, reading
 from eventstore.log.port import unchanged_since
+from eventstore.redaction import marks
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.decisions import check_session_id
@@ -207,7 +208,7 @@ class _Import:
             if type(number) is int and number != state.round:
                 yield do.AdvanceRound(round=number, occurred_at=at)
             pending = self.tables.json(found["pending_json"], f"session {self.id!r}: pending_json")
-            if (pending or None) != (session.pending_tool_calls() or None):
+            if not marks.same(session.pending_tool_calls() or None, pending or None):
                 ids = pending.get("tool_call_ids") if isinstance(pending, dict) else None
                 named = tuple(one for one in ids or () if isinstance(one, str))
                 yield (
@@ -220,7 +221,7 @@ class _Import:
         prompt = text_of(row["system_prompt"])
         times = [one.occurred_at or 0 for one in history.messages.values()]
         touched = new and not archived and at > max(times, default=self.begun) and at > self.begun
-        if prompt != session.prompt() or (touched and prompt is not None):
+        if not marks.same(session.prompt(), prompt) or (touched and prompt is not None):
             yield do.ChangePrompt(prompt=prompt, occurred_at=at)
         if archived and state.status is not Status.ARCHIVED:
             yield do.Archive(occurred_at=at)
@@ -260,5 +261,5 @@ def _same(view: MessageView, message: do.Message) -> bool:
         message.role, message.call_id, message.occurred_at,
     )  # fmt: skip
     return same and (
-        view.erased or (row.content, view.metadata) == (message.content, message.metadata)
+        view.erased or marks.same((row.content, view.metadata), (message.content, message.metadata))
     )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import apsw
 
 from eventstore.errors import StoreError, StoreMissingError
-from eventstore.salvage import wal
+from eventstore.log import wal
 
 MAGIC = b"SQLite format 3\0"
 PAGE_SIZE = 4096
@@ -66,7 +66,8 @@ class Image:
             if self.page_size not in {1 << power for power in range(9, 17)}:
                 self.page_size = PAGE_SIZE
             self.usable = self.page_size - (head[20] if self.has_header else 0)
-            self._mapped = not self.has_header or any(head[52:56])
+            #: Whether the file has a pointer map; taken for granted where that cannot be read.
+            self.is_mapped = not self.has_header or any(head[52:56])
             self.count = size // self.page_size
             self._frames: dict[int, int] = {}
             if Path(f"{path}-wal").exists():
@@ -119,7 +120,7 @@ class Image:
             trunk = int.from_bytes(data[:4], "big")
         return free
 
-    def _map_page(self, number: int) -> int:
+    def map_page(self, number: int) -> int:
         """The page of the pointer map that tells of a page."""
         span = self.usable // 5 + 1
         found = (number - 2) // span * span + 2
@@ -142,9 +143,9 @@ class Image:
         """Whether a page can be a leaf that is in use."""
         if number in self._free:
             return False
-        if not self._mapped or number < 3:
+        if not self.is_mapped or number < 3:
             return True
-        where = self._map_page(number)
+        where = self.map_page(number)
         data = None if where == number else self._map(where)
         if data is None:
             return where != number
