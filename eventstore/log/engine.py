@@ -117,7 +117,7 @@ def _tune(connection: apsw.Connection, durability: Durability) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
-def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) -> None:
+def begin_immediate(cursor: apsw.Cursor, seconds: float = BUSY_SECONDS) -> None:
     """Take the write lock; waits for other processes with jitter, at most `seconds`.
 
     Jitter shares the lock fairly between processes; SQLite's own busy handler starves some, so the
@@ -126,7 +126,7 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
     deadline = None
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            cursor.execute("BEGIN IMMEDIATE")
             return
         except apsw.BusyError as error:
             now = time.monotonic()
@@ -134,7 +134,7 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
                 deadline = now + seconds
             if now >= deadline or interrupts.pending():
                 raise StoreBusyError(
-                    f"another process held the write lock of {connection.filename} for "
+                    f"another process held the write lock of {cursor.connection.filename} for "
                     f"{seconds:g} s; retry, or find the process that keeps a transaction open"
                 ) from error
             time.sleep(random.uniform(0.001, 0.02))

@@ -76,6 +76,7 @@ class GroupCommit:
         self._queue: deque[Member[Any]] = deque()
         self._led = False
         self._leader: int | None = None
+        self._taken: list[Member[Any]] = []
 
     def submit(self, work: Callable[[Any], T], *, exclusive: bool = False, full: bool = False) -> T:
         """Have `work` run in a group and return what it returned, or raise what it raised.
@@ -129,33 +130,36 @@ class GroupCommit:
             return True
 
     def _lead(self) -> None:
-        taken: list[Member[Any]] = []
-
-        def take() -> list[Member[Any]]:
-            with self._mutex:
-                taken.append(self._queue.popleft())
-                while (
-                    self._queue
-                    and not (taken[0].exclusive or self._queue[0].exclusive)
-                    and len(taken) < GROUP_MAX
-                ):
-                    taken.append(self._queue.popleft())
-                for member in taken:
-                    member.taken = True
-            return taken
-
         self._leader = threading.get_ident()
         try:
-            self._run(take)
+            self._run(self._take)
         finally:
             self._leader = None
+            taken, self._taken = self._taken, []
             for member in taken:
                 member.done = True
             self._promote()
+            awaited = []
             for member in taken:
-                if member.wake is not None and not member.promoted:
+                if member.desk is not None:
+                    awaited.append(member)
+                elif member.wake is not None and not member.promoted:
                     member.wake.release()
-            _answer(taken)
+            if awaited:
+                _answer(awaited)
+
+    def _take(self) -> list[Member[Any]]:
+        """The members of this group, which are those that came so far."""
+        with self._mutex:
+            queue, taken = self._queue, self._taken
+            taken.append(queue.popleft())
+            while (
+                queue and not (taken[0].exclusive or queue[0].exclusive) and len(taken) < GROUP_MAX
+            ):
+                taken.append(queue.popleft())
+            for member in taken:
+                member.taken = True
+        return taken
 
     def _promote(self) -> None:
         with self._mutex:
@@ -179,7 +183,7 @@ def _answer(members: Sequence[Member[Any]]) -> None:
     """Give each desk its members, all at once."""
     desks: dict[Desk, list[Member[Any]]] = {}
     for member in members:
-        if member.desk is not None:
-            desks.setdefault(member.desk, []).append(member)
+        assert member.desk is not None
+        desks.setdefault(member.desk, []).append(member)
     for desk, own in desks.items():
         desk.answer(own)

@@ -60,6 +60,8 @@ class Memory:
 
     def forget(self) -> None:
         """Forget everything, committed or not."""
+        if not self._committed and not self._undo:
+            return
         self._committed.clear()
         self._own.clear()
         self._undo.clear()
