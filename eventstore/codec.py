@@ -34,6 +34,10 @@ def _refuse(value: object) -> object:
 
 _encoder = msgspec.json.Encoder(enc_hook=_refuse)
 
+#: What `encode` gives for a value in which there is text without lone surrogates, numbers, None:
+#: raises `UnicodeEncodeError` for a lone surrogate, and what msgspec raises for the rest.
+encode_text = _encoder.encode
+
 
 def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON of `value`: a msgspec Struct or what `require_json` accepts.
