@@ -17,6 +17,7 @@ from contextlib import suppress
 import apsw
 
 from eventstore.errors import ProjectionError
+from eventstore.events.catalogue import Event
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
 from projections.base import Projection, apply_page, combined_version
@@ -34,6 +35,7 @@ class InlineProjections:
         self.users = tuple(users)
         self.version = combined_version(builtin)
         self.detached: dict[str, ProjectionError] = {}
+        self._readers: dict[type[Event], tuple[Projection, ...]] = {}
         self._at: Head | None = None
 
     def __call__(self, connection: apsw.Connection, events: list[Recorded], before: Head) -> None:
@@ -46,7 +48,7 @@ class InlineProjections:
         after = Head(last.position, last.leaf)
         self._at = None
         try:
-            for projection in self.builtin:
+            for projection in self._concerned(events):
                 apply_page(projection, connection, events)
         except ProjectionError:
             self._derive_anew(connection)
@@ -54,6 +56,18 @@ class InlineProjections:
             if projection.name not in self.detached:
                 self._apply_user(projection, connection, events, before, after)
         self._at = after
+
+    def _concerned(self, events: Sequence[Recorded]) -> Sequence[Projection]:
+        """The built-in projections whose tables these events change, in their order."""
+        kinds = {type(recorded.event) for recorded in events}
+        if len(kinds) > 1:
+            return [one for one in self.builtin if one.reads is None or one.reads & kinds]
+        (kind,) = kinds
+        found = self._readers.get(kind)
+        if found is None:
+            found = tuple(one for one in self.builtin if one.reads is None or kind in one.reads)
+            self._readers[kind] = found
+        return found
 
     def _catch_up_builtin(self, connection: apsw.Connection, before: Head) -> None:
         checkpoint = checkpoints.read(connection, BUILTIN_NAME, before.position)

@@ -55,7 +55,9 @@ def run(
         head, state = require(transaction, session_id)
         recorded: list[Recorded] = []
         for command in decide(state):
-            recorded += executor.run(transaction, head.id, command)
+            if recorded:
+                head, state = require(transaction, session_id)
+            recorded += executor.run_on(transaction, head, state, command)
         return recorded
 
     return log.transact(work)

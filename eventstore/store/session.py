@@ -56,7 +56,7 @@ class Session(SessionReads):
         self.stream = stream
 
     def _do(self, command: Command, expected: Expected = ANY) -> list[Recorded]:
-        return executor.execute(self.store.log, [(self.stream, command)], expected)[0]
+        return executor.execute_one(self.store.log, self.stream, command, expected)
 
     # -- messages --------------------------------------------------------------------------
 
@@ -105,9 +105,11 @@ class Session(SessionReads):
             finish_reason=finish_reason,
             response_id=response_id,
             model=model,
+            actor=None,  # named in the fields' order, arguments are found without a search
             key=key,
         )
-        return self.append_many((message,), expected=expected)[0]
+        recorded = self._do(do.Append(messages=(message,)), expected)
+        return recorded[0].event.seq  # type: ignore[attr-defined, no-any-return]
 
     def append_many(self, messages: Sequence[Message], *, expected: Expected = ANY) -> list[int]:
         """Append messages, all or none; their seqs."""
