@@ -34,8 +34,7 @@ def _refuse(value: object) -> object:
 
 _encoder = msgspec.json.Encoder(enc_hook=_refuse)
 
-#: What `encode` gives for a value in which there is text without lone surrogates, numbers, None:
-#: raises `UnicodeEncodeError` for a lone surrogate, and what msgspec raises for the rest.
+#: `encode` for a struct that holds text alone; raises `UnicodeEncodeError` for a lone surrogate.
 encode_text = _encoder.encode
 
 

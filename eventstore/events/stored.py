@@ -21,8 +21,8 @@ from eventstore.errors import (
     NotJSONError,
     SchemaTooNewError,
 )
+from eventstore.events import plain_text
 from eventstore.events.catalogue import CATALOGUE, Content, CustomEvent, Event, UnknownEvent
-from eventstore.events.shapes import Shapes
 from eventstore.events.upcasting import upcast
 
 #: A custom event's type: ASCII, at most 64 characters, in the ``x.`` namespace.
@@ -40,13 +40,13 @@ _content_decoders: dict[str, msgspec.json.Decoder[Any]] = {
 
 
 class _Type(NamedTuple):
-    """A type of the catalogue as it is written: its columns, and what comes back of them."""
+    """A type of the catalogue as it is written: its columns, and what reads them back."""
 
     name: str
     schema: int
     commutes: bool
-    facts: Shapes
-    contents: Shapes
+    read_facts: Callable[[bytes], Event]
+    holds_text_alone: Callable[[Any], bool]
 
 
 _types = {
@@ -54,8 +54,8 @@ _types = {
         cls.type,
         cls.schema,
         cls.commutes,
-        Shapes(cls),
-        Shapes(cls.content_type or Content),
+        _facts_decoders[cls.type].decode,
+        plain_text.test_for(cls.content_type),
     )
     for cls in CATALOGUE
 }
@@ -80,28 +80,21 @@ def store(event: Event) -> StoredForm:
     kind = _types.get(type(event))
     if kind is None:
         return _store_custom(event)
+    name, schema, commutes, read_facts, holds_text_alone = kind
     content = event.content
     bare = event if content is None else replace(event, content=None)
-    form = _quickly(kind, bare, content)
-    if form is None:
-        body = None if content is None else codec.encode(content)
-        form = StoredForm(kind.name, kind.schema, codec.encode(bare), body, kind.commutes)
-        _check(event, form)
-        kind.facts.learn(bare)
-        kind.contents.learn(content)
+    facts = codec.encode(bare)
+    if content is None or holds_text_alone(content):
+        try:
+            body = None if content is None else codec.encode_text(content)
+            if read_facts(facts) == bare:
+                return StoredForm(name, schema, facts, body, commutes)
+        except (UnicodeError, msgspec.DecodeError):
+            pass  # a lone surrogate, or what is refused below, with the reason
+    body = None if content is None else codec.encode(content)
+    form = StoredForm(name, schema, facts, body, commutes)
+    _check(event, form)
     return form
-
-
-def _quickly(kind: _Type, bare: Event, content: Any) -> StoredForm | None:
-    """The form of facts and content that are known to come back equal; None for others."""
-    name, schema, commutes, facts, contents = kind
-    if not facts.hold(bare) or not (content is None or contents.hold(content)):
-        return None
-    try:
-        body = None if content is None else codec.encode_text(content)
-        return StoredForm(name, schema, codec.encode_text(bare), body, commutes)
-    except UnicodeEncodeError:
-        return None  # a lone surrogate
 
 
 def _store_custom(event: Event) -> StoredForm:
