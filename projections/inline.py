@@ -44,8 +44,6 @@ class InlineProjections:
             self._catch_up_builtin(connection, before)
         if not events:
             return
-        last = events[-1]
-        after = Head(last.position, last.leaf)
         self._at = None
         try:
             for projection in self._concerned(events):
@@ -54,15 +52,15 @@ class InlineProjections:
             self._derive_anew(connection)
         for projection in self.users:
             if projection.name not in self.detached:
-                self._apply_user(projection, connection, events, before, after)
-        self._at = after
+                self._apply_user(projection, connection, events, before)
+        self._at = _end_of(events)
 
     def _concerned(self, events: Sequence[Recorded]) -> Sequence[Projection]:
         """The built-in projections whose tables these events change, in their order."""
-        kinds = {type(recorded.event) for recorded in events}
-        if len(kinds) > 1:
+        if len(events) > 1:
+            kinds = {type(recorded.event) for recorded in events}
             return [one for one in self.builtin if one.reads is None or one.reads & kinds]
-        (kind,) = kinds
+        kind = type(events[0].event)
         found = self._readers.get(kind)
         if found is None:
             found = tuple(one for one in self.builtin if one.reads is None or kind in one.reads)
@@ -92,7 +90,6 @@ class InlineProjections:
         connection: apsw.Connection,
         events: Sequence[Recorded],
         before: Head,
-        after: Head,
     ) -> None:
         connection.execute("SAVEPOINT user_projection")
         try:
@@ -110,7 +107,7 @@ class InlineProjections:
                     upto=before.position,
                 )
             apply_page(projection, connection, events)
-            checkpoints.write(connection, projection.name, projection.version, after)
+            checkpoints.write(connection, projection.name, projection.version, _end_of(events))
         except (ProjectionError, apsw.SQLError, apsw.ConstraintError) as error:
             connection.execute("ROLLBACK TO user_projection")
             failure = error if isinstance(error, ProjectionError) else ProjectionError(str(error))
@@ -126,3 +123,7 @@ class InlineProjections:
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def _end_of(events: Sequence[Recorded]) -> Head:
+    return Head(events[-1].position, events[-1].leaf)

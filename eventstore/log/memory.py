@@ -19,7 +19,8 @@ class Memory:
     def __init__(self) -> None:
         self._committed: dict[Hashable, Any] = {}
         self._own: dict[Hashable, Any] = {}
-        self._undo: list[tuple[Hashable, Any]] = []
+        #: What to put back, newest last.
+        self.undo: list[tuple[Hashable, Any]] = []
 
     def committed(self, key: Hashable) -> Any:
         """What a committed transaction remembered under this key, or None."""
@@ -32,17 +33,13 @@ class Memory:
 
     def remember(self, key: Hashable, value: Any) -> None:
         """Keep a value for this transaction and, once it is committed, for later ones."""
-        self._undo.append((key, self._own.get(key)))
+        self.undo.append((key, self._own.get(key)))
         self._own[key] = value
 
-    def mark(self) -> int:
-        """A point that `undo_to` can return to."""
-        return len(self._undo)
-
     def undo_to(self, mark: int) -> None:
-        """Forget what this transaction remembered since the mark."""
-        while len(self._undo) > mark:
-            key, old = self._undo.pop()
+        """Forget what this transaction remembered since `undo` was this long."""
+        while len(self.undo) > mark:
+            key, old = self.undo.pop()
             if old is None:
                 self._own.pop(key, None)
             else:
@@ -50,18 +47,18 @@ class Memory:
 
     def commit(self) -> None:
         """Make this transaction's values committed ones."""
-        if not self._undo:
+        if not self.undo:
             return
         if len(self._committed) > SIZE_MAX:
             self._committed.clear()
         self._committed.update(self._own)
         self._own.clear()
-        self._undo.clear()
+        self.undo.clear()
 
     def forget(self) -> None:
         """Forget everything, committed or not."""
-        if not self._committed and not self._undo:
+        if not self._committed and not self.undo:
             return
         self._committed.clear()
         self._own.clear()
-        self._undo.clear()
+        self.undo.clear()

@@ -71,7 +71,7 @@ class SqliteLog:
         self._readers: list[apsw.Connection] = []
         self._readers_lock = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
-        self._group = GroupCommit(self._run)
+        self._group = GroupCommit(self._run_group if self._memory_lock is None else self._run)
         self.changes = Changes(self._data_versions)
         self._writer = self._open(create)
         # One cursor for all statements of the log's own: making one takes longer than a statement.
@@ -134,10 +134,9 @@ class SqliteLog:
             raise ReadOnlyStoreError(f"{self.path} was opened read-only")
 
     def _run(self, take: Callable[[], list[Member[Any]]]) -> None:
-        if self._memory_lock is not None:
-            with self._memory_lock:
-                self._run_group(take)
-        else:
+        """Run one group of a store in memory, whose one connection readers use as well."""
+        assert self._memory_lock is not None
+        with self._memory_lock:
             self._run_group(take)
 
     def _run_group(self, take: Callable[[], list[Member[Any]]]) -> None:

@@ -42,6 +42,9 @@ START = Head(0, ZEROS)
 #: The head of the log, and how much is remembered and buffered.
 Mark: TypeAlias = tuple[Head, int, int, int, int, int, int, int, int, int]
 
+#: Makes a named tuple in a third of the time that calling its class takes.
+_named = tuple.__new__
+
 #: What the last stream's number is remembered under: no text, since every text may be an id.
 _LAST = ("last stream",)
 
@@ -172,8 +175,10 @@ class SqliteTransaction:
         now, position = self.clock(), self.head.position
         stream, session_id, incarnation, uid, version, leaf, solid = head
         recorded: list[Recorded] = []
-        for event, actor, key in events:
-            name, schema, facts, plain, commutes = stored.store(event)
+        forms = [stored.store(new.event) for new in events]  # all, before any is buffered
+        for (event, actor, key), (name, schema, facts, plain, commutes) in zip(
+            events, forms, strict=True
+        ):
             position += 1
             version += 1
             commitment = None
@@ -192,15 +197,18 @@ class SqliteTransaction:
                 (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
                  commitment, leaf)
             )  # fmt: skip
-            one = Recorded(position, stream, version, now, actor, event, key, commitment, leaf)
+            one = _named(
+                Recorded,
+                (position, stream, version, now, actor, event, key, commitment, leaf),
+            )
             recorded.append(one)
             if key is not None:
                 self._keyed.remember((stream, key), one)
             if not commutes:
                 solid = version
-        self.head = Head(position, leaf)
+        self.head = _named(Head, (position, leaf))
         self._recorded += recorded
-        head = StreamHead(stream, session_id, incarnation, uid, version, leaf, solid)
+        head = _named(StreamHead, (stream, session_id, incarnation, uid, version, leaf, solid))
         self._streams.remember(stream, head)
         return recorded
 
@@ -319,7 +327,7 @@ class SqliteTransaction:
     def mark(self) -> Mark:
         """A point that `undo_to` can return to, valid until the next flush."""
         return (
-            self.head, self._streams.mark(), self._memory.mark(), self._keyed.mark(),
+            self.head, len(self._streams.undo), len(self._memory.undo), len(self._keyed.undo),
             len(self._recorded), len(self._rows), len(self._content_rows),
             len(self._stream_rows), len(self._blob_rows), len(self._deferred),
         )  # fmt: skip
@@ -375,7 +383,8 @@ class SqliteTransaction:
         """Keep what was remembered: the transaction was committed."""
         self._streams.commit()
         self._memory.commit()
-        self._keyed.forget()
+        if self._keyed.undo:
+            self._keyed.forget()
 
     def forget(self) -> None:
         """Forget what was buffered and remembered: nobody knows what is in the file now."""

@@ -105,10 +105,8 @@ class Session(SessionReads):
             finish_reason=finish_reason,
             response_id=response_id,
             model=model,
-            actor=None,  # named in the fields' order, arguments are found without a search
-            key=key,
-        )
-        recorded = self._do(do.Append(messages=(message,)), expected)
+        )  # the key is the command's: a call with more names than these takes much longer
+        recorded = self._do(do.Append(messages=(message,), key=key), expected)
         return recorded[0].event.seq  # type: ignore[attr-defined, no-any-return]
 
     def append_many(self, messages: Sequence[Message], *, expected: Expected = ANY) -> list[int]:
