@@ -20,7 +20,7 @@ from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Event
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
-from projections.base import Projection, apply_page, combined_version
+from projections.base import OF_THE_FILE, Projection, apply_page, combined_version
 from projections.catchup import catch_up_here, reset
 
 #: The checkpoint that the built-in projections share.
@@ -47,8 +47,10 @@ class InlineProjections:
         self._at = None
         try:
             for projection in self._concerned(events):
-                apply_page(projection, connection, events)
-        except ProjectionError:
+                projection.apply(connection, events)
+        except OF_THE_FILE:
+            raise
+        except Exception:  # whatever it is, the log says whether the events are to blame
             self._derive_anew(connection)
         for projection in self.users:
             if projection.name not in self.detached:

@@ -31,7 +31,7 @@ from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, StreamHead
-from eventstore.log.transaction import Inline, SqliteTransaction
+from eventstore.log.transaction import Inline, Mark, SqliteTransaction
 
 T = TypeVar("T")
 
@@ -157,8 +157,9 @@ class SqliteLog:
         committing = False
         try:
             self._begin()
+            alone = len(members) == 1
             for member in members:
-                self._work(member, transaction)
+                self._work(member, transaction.beginning() if alone else transaction.mark())
             transaction.flush()
             committing = True
             self._cursor.execute("COMMIT")
@@ -199,9 +200,9 @@ class SqliteLog:
                 self._known = head
         self._transaction.begin(head)
 
-    def _work(self, member: Member[Any], transaction: SqliteTransaction) -> None:
-        """Run one member; when it fails, it fails alone."""
-        mark = transaction.mark()
+    def _work(self, member: Member[Any], mark: Mark) -> None:
+        """Run one member; when it fails, it fails alone, and all since the mark is forgotten."""
+        transaction = self._transaction
         try:
             if member.exclusive:
                 with interrupts.allowed():

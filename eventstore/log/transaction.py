@@ -89,6 +89,10 @@ class SqliteTransaction:
         self.head = self._written = START
         self._streams = Memory()
         self._memory = memory
+        #: What `remember` kept under a key, or None.
+        self.recall = memory.recall
+        #: Keeps a value beside the log; it is forgotten when the transaction fails.
+        self.remember = memory.remember
         self._keyed = Memory()
         self._inline = inline
         self._recorded: list[Recorded] = []
@@ -302,14 +306,6 @@ class SqliteTransaction:
             ):
                 yield recorded
 
-    def recall(self, key: Hashable) -> Any:
-        """What `remember` kept under this key, or None."""
-        return self._memory.recall(key)
-
-    def remember(self, key: Hashable, value: Any) -> None:
-        """Keep a value beside the log; it is forgotten when the transaction fails."""
-        self._memory.remember(key, value)
-
     def kept(self, key: Hashable) -> Any:
         """What a work of this transaction kept under this key, or None."""
         return self._keyed.recall(key)
@@ -323,6 +319,10 @@ class SqliteTransaction:
         self._deferred.append(write)
 
     # -- ending ----------------------------------------------------------------------------
+
+    def beginning(self) -> Mark:
+        """The point before everything that is not written yet."""
+        return self._written, 0, 0, 0, 0, 0, 0, 0, 0, 0
 
     def mark(self) -> Mark:
         """A point that `undo_to` can return to, valid until the next flush."""
