@@ -44,6 +44,7 @@ class InlineProjections:
             self._catch_up_builtin(connection, before)
         if not events:
             return
+        after = Head(events[-1].position, events[-1].leaf)
         self._at = None
         try:
             for projection in self._concerned(events):
@@ -54,8 +55,8 @@ class InlineProjections:
             self._derive_anew(connection)
         for projection in self.users:
             if projection.name not in self.detached:
-                self._apply_user(projection, connection, events, before)
-        self._at = _end_of(events)
+                self._apply_user(projection, connection, events, before, after)
+        self._at = after
 
     def _concerned(self, events: Sequence[Recorded]) -> Sequence[Projection]:
         """The built-in projections whose tables these events change, in their order."""
@@ -92,6 +93,7 @@ class InlineProjections:
         connection: apsw.Connection,
         events: Sequence[Recorded],
         before: Head,
+        after: Head,
     ) -> None:
         connection.execute("SAVEPOINT user_projection")
         try:
@@ -109,7 +111,7 @@ class InlineProjections:
                     upto=before.position,
                 )
             apply_page(projection, connection, events)
-            checkpoints.write(connection, projection.name, projection.version, _end_of(events))
+            checkpoints.write(connection, projection.name, projection.version, after)
         except (ProjectionError, apsw.SQLError, apsw.ConstraintError) as error:
             connection.execute("ROLLBACK TO user_projection")
             failure = error if isinstance(error, ProjectionError) else ProjectionError(str(error))
@@ -125,7 +127,3 @@ class InlineProjections:
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-
-def _end_of(events: Sequence[Recorded]) -> Head:
-    return Head(events[-1].position, events[-1].leaf)

@@ -83,16 +83,16 @@ def store(event: Event) -> StoredForm:
     name, schema, commutes, read_facts, holds_text_alone = kind
     content = event.content
     bare = event if content is None else replace(event, content=None)
-    facts = codec.encode(bare)
     if content is None or holds_text_alone(content):
         try:
-            body = None if content is None else codec.encode_text(content)
+            body = None if content is None else codec.encode_simply(content)
+            facts = codec.encode_simply(bare)
             if read_facts(facts) == bare:
-                return StoredForm(name, schema, facts, body, commutes)
-        except (UnicodeError, msgspec.DecodeError):
+                return tuple.__new__(StoredForm, (name, schema, facts, body, commutes))
+        except codec.NOT_SIMPLE:
             pass  # a lone surrogate, or what is refused below, with the reason
     body = None if content is None else codec.encode(content)
-    form = StoredForm(name, schema, facts, body, commutes)
+    form = StoredForm(name, schema, codec.encode(bare), body, commutes)
     _check(event, form)
     return form
 

@@ -39,32 +39,20 @@ class Desk(Protocol):
 class Member(Generic[T]):
     """One caller's work and, once `done`, its outcome; `taken` says that it may have run."""
 
-    __slots__ = (
-        "desk",
-        "done",
-        "error",
-        "exclusive",
-        "full",
-        "promoted",
-        "result",
-        "taken",
-        "wake",
-        "work",
-    )
+    taken = False
+    result: T | None = None
+    error: BaseException | None = None
+    done = False
+    promoted = False
+    wake: threading.Lock | None = None
 
     def __init__(
         self, work: Callable[[Any], T], exclusive: bool, full: bool, desk: Desk | None = None
     ) -> None:
         self.work: Callable[[Any], T | None] = work
-        self.desk = desk
-        self.taken = False
         self.exclusive = exclusive
         self.full = full
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        self.done = False
-        self.promoted = False
-        self.wake: threading.Lock | None = None
+        self.desk = desk
 
 
 class GroupCommit:

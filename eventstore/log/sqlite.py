@@ -116,7 +116,8 @@ class SqliteLog:
         Raises what `work` raises, `AppendUnknownError` when the commit itself failed, and a
         `StoreError` when nothing could be written.
         """
-        self._check_writable()
+        if self._closed or self.readonly or os.getpid() != self._pid:
+            self._check_writable()
         return self._group.submit(work, exclusive=exclusive, full=full)
 
     def enqueue(self, member: Member[Any]) -> None:

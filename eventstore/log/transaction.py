@@ -167,9 +167,10 @@ class SqliteTransaction:
         head = self.stream_by_id(stream)
         if head is None:
             raise VersionConflictError(f"stream {stream}", str(expected), 0)
-        prior = self.originals(stream, events)
-        if prior is not None:
-            return prior
+        if [new for new in events if new.key is not None]:
+            prior = self.originals(stream, events)
+            if prior is not None:
+                return prior
         if expected is not ANY:
             self._check_expected(head, expected)
         return self._buffer(head, events)
@@ -179,25 +180,24 @@ class SqliteTransaction:
         now, position = self.clock(), self.head.position
         stream, session_id, incarnation, uid, version, leaf, solid = head
         recorded: list[Recorded] = []
-        forms = [stored.store(new.event) for new in events]  # all, before any is buffered
-        for (event, actor, key), (name, schema, facts, plain, commutes) in zip(
-            events, forms, strict=True
-        ):
+        rows, content_rows, blob_rows = [], [], []
+        for event, actor, key in events:
+            name, schema, facts, body, commutes = stored.store(event)
             position += 1
             version += 1
             commitment = None
-            if plain is not None:
-                body, spilled = blobs.spill(event.content, plain)
+            if body is not None:
+                if len(body) >= blobs.BLOB_BYTES or body.find(b"$") >= 0:
+                    body, spilled = blobs.spill(event.content, body)
+                    blob_rows += [(digest, data, position) for digest, data in spilled]
                 salt = self._salts.take()
                 commitment = commitment_of(salt, body)
-                self._content_rows.append((position, salt, body.decode()))
-                for digest, data in spilled:
-                    self._blob_rows.append((digest, data, position))
+                content_rows.append((position, salt, body.decode()))
             leaf = leaf_of(
                 position, version, now, uid, leaf, commitment,
                 actor, schema, key, name.encode("ascii"), facts,
             )  # fmt: skip
-            self._rows.append(
+            rows.append(
                 (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
                  commitment, leaf)
             )  # fmt: skip
@@ -206,12 +206,16 @@ class SqliteTransaction:
                 (position, stream, version, now, actor, event, key, commitment, leaf),
             )
             recorded.append(one)
-            if key is not None:
-                self._keyed.remember((stream, key), one)
             if not commutes:
                 solid = version
+        for one in recorded:
+            if one.key is not None:
+                self._keyed.remember((stream, one.key), one)
         self.head = _named(Head, (position, leaf))
         self._recorded += recorded
+        self._rows += rows
+        self._content_rows += content_rows
+        self._blob_rows += blob_rows
         head = _named(StreamHead, (stream, session_id, incarnation, uid, version, leaf, solid))
         self._streams.remember(stream, head)
         return recorded

@@ -63,6 +63,16 @@ def run(
     return log.transact(work)
 
 
+def run_one(log: SqliteLog, session_id: str, command: Command) -> list[Recorded]:
+    """Run one command on a session; its events. Raises what `run` raises."""
+
+    def work(transaction: SqliteTransaction) -> list[Recorded]:
+        head, state = require(transaction, session_id)
+        return executor.run_on(transaction, head, state, command)
+
+    return log.transact(work)
+
+
 def create(log: SqliteLog, command: do.Create, parent: str | None) -> int:
     """Begin a session, below the open session `parent` if one is given; its stream.
 
