@@ -127,14 +127,8 @@ class GroupCommit:
             for member in taken:
                 member.done = True
             self._promote()
-            awaited = []
-            for member in taken:
-                if member.desk is not None:
-                    awaited.append(member)
-                elif member.wake is not None and not member.promoted:
-                    member.wake.release()
-            if awaited:
-                _answer(awaited)
+            if len(taken) != 1 or taken[0].desk is not None:  # else the leader is all there is
+                _answer(taken)
 
     def _take(self) -> list[Member[Any]]:
         """The members of this group, which are those that came so far."""
@@ -168,10 +162,12 @@ def _nothing(_: object) -> None:
 
 
 def _answer(members: Sequence[Member[Any]]) -> None:
-    """Give each desk its members, all at once."""
+    """Wake the threads that wait, and give each desk its members, all at once."""
     desks: dict[Desk, list[Member[Any]]] = {}
     for member in members:
-        assert member.desk is not None
-        desks.setdefault(member.desk, []).append(member)
+        if member.desk is not None:
+            desks.setdefault(member.desk, []).append(member)
+        elif member.wake is not None and not member.promoted:
+            member.wake.release()
     for desk, own in desks.items():
         desk.answer(own)

@@ -144,7 +144,8 @@ class SqliteLog:
         """Run one group in one transaction and give every member its outcome."""
         transaction = self._transaction
         try:
-            self.check_open()
+            if self._closed:
+                self.check_open()
             engine.begin_immediate(self._cursor, self._busy_seconds)
         except (EventStoreError, apsw.Error) as error:
             _fail(take(), self._translated(error))
