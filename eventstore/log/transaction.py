@@ -189,7 +189,8 @@ class SqliteTransaction:
             if body is not None:
                 if len(body) >= blobs.BLOB_BYTES or body.find(b"$") >= 0:
                     body, spilled = blobs.spill(event.content, body)
-                    blob_rows += [(digest, data, position) for digest, data in spilled]
+                    for digest, data in spilled:
+                        blob_rows.append((digest, data, position))
                 salt = self._salts.take()
                 commitment = commitment_of(salt, body)
                 content_rows.append((position, salt, body.decode()))
