@@ -34,6 +34,13 @@ def _refuse(value: object) -> object:
 
 _encoder = msgspec.json.Encoder(enc_hook=_refuse)
 
+#: `encode` for what msgspec can do alone; raises one of `NOT_SIMPLE` where only `encode` knows, and
+#: so does decoding with msgspec.
+encode_simply = _encoder.encode
+NOT_SIMPLE = (
+    msgspec.DecodeError, NotJSONError, TypeError, ValueError, OverflowError, RecursionError,
+)  # fmt: skip
+
 
 def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON of `value`: a msgspec Struct or what `require_json` accepts.

@@ -19,6 +19,7 @@ from typing import ClassVar
 import apsw
 
 from eventstore.errors import ProjectionError
+from eventstore.events.catalogue import Event
 from eventstore.log.port import Recorded
 
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
@@ -52,6 +53,9 @@ class Projection(ABC):
     inline: ClassVar[bool] = False
     #: Whether `apply` looks at `event.content` (None for it otherwise: reading it costs time).
     reads_content: ClassVar[bool] = False
+    #: The types of events that change the tables; None when all do. An inline projection is not
+    #: asked to apply a commit that has none of them.
+    reads: ClassVar[frozenset[type[Event]] | None] = None
 
     def __init__(self, names: dict[str, str] | None = None) -> None:
         self.names = names or {table: table for table in self.tables}

@@ -17,9 +17,10 @@ from contextlib import suppress
 import apsw
 
 from eventstore.errors import ProjectionError
+from eventstore.events.catalogue import Event
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
-from projections.base import Projection, apply_page, combined_version
+from projections.base import OF_THE_FILE, Projection, apply_page, combined_version
 from projections.catchup import catch_up_here, reset
 
 #: The checkpoint that the built-in projections share.
@@ -34,6 +35,7 @@ class InlineProjections:
         self.users = tuple(users)
         self.version = combined_version(builtin)
         self.detached: dict[str, ProjectionError] = {}
+        self._readers: dict[type[Event], tuple[Projection, ...]] = {}
         self._at: Head | None = None
 
     def __call__(self, connection: apsw.Connection, events: list[Recorded], before: Head) -> None:
@@ -42,18 +44,31 @@ class InlineProjections:
             self._catch_up_builtin(connection, before)
         if not events:
             return
-        last = events[-1]
-        after = Head(last.position, last.leaf)
+        after = Head(events[-1].position, events[-1].leaf)
         self._at = None
         try:
-            for projection in self.builtin:
-                apply_page(projection, connection, events)
-        except ProjectionError:
+            for projection in self._concerned(events):
+                projection.apply(connection, events)
+        except OF_THE_FILE:
+            raise
+        except Exception:  # whatever it is, the log says whether the events are to blame
             self._derive_anew(connection)
         for projection in self.users:
             if projection.name not in self.detached:
                 self._apply_user(projection, connection, events, before, after)
         self._at = after
+
+    def _concerned(self, events: Sequence[Recorded]) -> Sequence[Projection]:
+        """The built-in projections whose tables these events change, in their order."""
+        if len(events) > 1:
+            kinds = {type(recorded.event) for recorded in events}
+            return [one for one in self.builtin if one.reads is None or one.reads & kinds]
+        kind = type(events[0].event)
+        found = self._readers.get(kind)
+        if found is None:
+            found = tuple(one for one in self.builtin if one.reads is None or kind in one.reads)
+            self._readers[kind] = found
+        return found
 
     def _catch_up_builtin(self, connection: apsw.Connection, before: Head) -> None:
         checkpoint = checkpoints.read(connection, BUILTIN_NAME, before.position)

@@ -55,7 +55,7 @@ def mend(
     try:
         with engine.translated(path):
             connection.set_busy_timeout(0)
-            engine.begin_immediate(connection)
+            engine.begin_immediate(connection.cursor())
             _restore_schema(connection, findings)
             _drop_unfinished(connection)
             for stream, version in bad_snapshots:

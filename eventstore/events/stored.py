@@ -8,8 +8,7 @@ and what this version does not know comes back as an `UnknownEvent`, raw and nev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +21,7 @@ from eventstore.errors import (
     NotJSONError,
     SchemaTooNewError,
 )
+from eventstore.events import plain_text
 from eventstore.events.catalogue import CATALOGUE, Content, CustomEvent, Event, UnknownEvent
 from eventstore.events.upcasting import upcast
 
@@ -40,13 +40,13 @@ _content_decoders: dict[str, msgspec.json.Decoder[Any]] = {
 
 
 class _Type(NamedTuple):
-    """A type of the catalogue as it is written: its columns, and how many are read back at once."""
+    """A type of the catalogue as it is written: its columns, and what reads them back."""
 
     name: str
     schema: int
     commutes: bool
-    facts: msgspec.json.Decoder[list[Any]]
-    contents: msgspec.json.Decoder[list[Any]]
+    read_facts: Callable[[bytes], Event]
+    holds_text_alone: Callable[[Any], bool]
 
 
 _types = {
@@ -54,8 +54,8 @@ _types = {
         cls.type,
         cls.schema,
         cls.commutes,
-        msgspec.json.Decoder(list[cls]),  # type: ignore[valid-type]
-        msgspec.json.Decoder(list[cls.content_type or Any]),  # type: ignore[misc]
+        _facts_decoders[cls.type].decode,
+        plain_text.test_for(cls.content_type),
     )
     for cls in CATALOGUE
 }
@@ -77,53 +77,24 @@ def store(event: Event) -> StoredForm:
     Raises `NotJSONError` when a value has no JSON form or another type than its field, and
     `InvalidValueError` for a custom name outside its namespace or an event of an unknown type.
     """
-    return store_all((event,))[0]
-
-
-def store_all(events: Sequence[Event]) -> list[StoredForm]:
-    """`store` for events that are appended together: neighbours of one type are checked at once."""
-    forms: list[StoredForm] = []
-    for kind, alike in groupby(events, type):
-        forms += _store_alike(kind, list(alike))
-    return forms
-
-
-def _store_alike(cls: type[Event], events: list[Event]) -> list[StoredForm]:
-    """The stored forms of events of one class."""
-    kind = _types.get(cls)
+    kind = _types.get(type(event))
     if kind is None:
-        return [_store_custom(event) for event in events]
-    name, schema, commuting = kind[:3]
-    contents = [event.content for event in events if event.content is not None]
-    bare = [replace(event, content=None) for event in events] if contents else events
-    facts = [codec.encode(event) for event in bare]
-    bodies = [codec.encode(content) for content in contents]
-    for encoded in facts:
-        _check_facts(name, encoded)
-    for encoded in (*facts, *bodies):
-        _check_depth(name, encoded)
-    rest = iter(bodies)
-    forms = [
-        StoredForm(name, schema, encoded, None if event.content is None else next(rest), commuting)
-        for event, encoded in zip(events, facts, strict=True)
-    ]
-    if not (
-        _comes_back(kind.facts, facts, bare)
-        and (not bodies or _comes_back(kind.contents, bodies, contents))
-    ):
-        for event, form in zip(events, forms, strict=True):
-            _check_readable(event, form)
-    return forms
-
-
-def _comes_back(
-    decoder: msgspec.json.Decoder[list[Any]], values: list[bytes], objects: list[Any]
-) -> bool:
-    """Whether the values, decoded together, equal these objects; False may be a false alarm."""
-    try:
-        return decoder.decode(b"[" + b",".join(values) + b"]") == objects
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return _store_custom(event)
+    name, schema, commutes, read_facts, holds_text_alone = kind
+    content = event.content
+    bare = event if content is None else replace(event, content=None)
+    if content is None or holds_text_alone(content):
+        try:
+            body = None if content is None else codec.encode_simply(content)
+            facts = codec.encode_simply(bare)
+            if read_facts(facts) == bare:
+                return tuple.__new__(StoredForm, (name, schema, facts, body, commutes))
+        except codec.NOT_SIMPLE:
+            pass  # a lone surrogate, or what is refused below, with the reason
+    body = None if content is None else codec.encode(content)
+    form = StoredForm(name, schema, codec.encode(bare), body, commutes)
+    _check(event, form)
+    return form
 
 
 def _store_custom(event: Event) -> StoredForm:
@@ -132,13 +103,18 @@ def _store_custom(event: Event) -> StoredForm:
         raise InvalidValueError(f"an event of unknown type {name!r} cannot be appended")
     facts = _custom_facts(event)
     body = None if event.content is None else codec.encode(event.content)
-    _check_facts(name, facts)
-    for value in (facts, body):
-        if value is not None:
-            _check_depth(name, value)
     form = StoredForm(name, event.schema, facts, body, event.commuting)
-    _check_readable(event, form)
+    _check(event, form)
     return form
+
+
+def _check(event: Event, form: StoredForm) -> None:
+    """Refuse an event whose stored form says something else, or cannot be read by everybody."""
+    _check_facts(form.name, form.facts)
+    for value in (form.facts, form.body):
+        if value is not None:
+            _check_depth(form.name, value)
+    _check_readable(event, form)
 
 
 def _check_facts(name: str, facts: bytes) -> None:

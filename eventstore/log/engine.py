@@ -37,6 +37,10 @@ MEMORY = ":memory:"
 #: 3.51.2 and older lose data when a WAL is reset; FTS5 has memory errors below 3.54.
 SQLITE_MIN = (3, 54, 0)
 
+#: Pages in the write-ahead log before they are moved into the file. Moving them takes two syncs and
+#: each page once, however often it was written; up to 4,062 pages are found through one hash table.
+WAL_PAGES = 4000
+
 #: How long a writer waits for other processes before it gives up, in seconds.
 BUSY_SECONDS = 30.0
 
@@ -105,7 +109,7 @@ def _tune(connection: apsw.Connection, durability: Durability) -> None:
         "cache_size = -16000",
         "mmap_size = 0",
         "journal_size_limit = 67108864",
-        "wal_autocheckpoint = 1000",
+        f"wal_autocheckpoint = {WAL_PAGES}",
         "foreign_keys = OFF",
         "trusted_schema = OFF",
         "recursive_triggers = ON",
@@ -113,7 +117,7 @@ def _tune(connection: apsw.Connection, durability: Durability) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
-def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) -> None:
+def begin_immediate(cursor: apsw.Cursor, seconds: float = BUSY_SECONDS) -> None:
     """Take the write lock; waits for other processes with jitter, at most `seconds`.
 
     Jitter shares the lock fairly between processes; SQLite's own busy handler starves some, so the
@@ -122,7 +126,7 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
     deadline = None
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            cursor.execute("BEGIN IMMEDIATE")
             return
         except apsw.BusyError as error:
             now = time.monotonic()
@@ -130,7 +134,7 @@ def begin_immediate(connection: apsw.Connection, seconds: float = BUSY_SECONDS) 
                 deadline = now + seconds
             if now >= deadline or interrupts.pending():
                 raise StoreBusyError(
-                    f"another process held the write lock of {connection.filename} for "
+                    f"another process held the write lock of {cursor.connection.filename} for "
                     f"{seconds:g} s; retry, or find the process that keeps a transaction open"
                 ) from error
             time.sleep(random.uniform(0.001, 0.02))

@@ -39,32 +39,20 @@ class Desk(Protocol):
 class Member(Generic[T]):
     """One caller's work and, once `done`, its outcome; `taken` says that it may have run."""
 
-    __slots__ = (
-        "desk",
-        "done",
-        "error",
-        "exclusive",
-        "full",
-        "promoted",
-        "result",
-        "taken",
-        "wake",
-        "work",
-    )
+    taken = False
+    result: T | None = None
+    error: BaseException | None = None
+    done = False
+    promoted = False
+    wake: threading.Lock | None = None
 
     def __init__(
         self, work: Callable[[Any], T], exclusive: bool, full: bool, desk: Desk | None = None
     ) -> None:
         self.work: Callable[[Any], T | None] = work
-        self.desk = desk
-        self.taken = False
         self.exclusive = exclusive
         self.full = full
-        self.result: T | None = None
-        self.error: BaseException | None = None
-        self.done = False
-        self.promoted = False
-        self.wake: threading.Lock | None = None
+        self.desk = desk
 
 
 class GroupCommit:
@@ -76,6 +64,7 @@ class GroupCommit:
         self._queue: deque[Member[Any]] = deque()
         self._led = False
         self._leader: int | None = None
+        self._taken: list[Member[Any]] = []
 
     def submit(self, work: Callable[[Any], T], *, exclusive: bool = False, full: bool = False) -> T:
         """Have `work` run in a group and return what it returned, or raise what it raised.
@@ -129,33 +118,30 @@ class GroupCommit:
             return True
 
     def _lead(self) -> None:
-        taken: list[Member[Any]] = []
-
-        def take() -> list[Member[Any]]:
-            with self._mutex:
-                taken.append(self._queue.popleft())
-                while (
-                    self._queue
-                    and not (taken[0].exclusive or self._queue[0].exclusive)
-                    and len(taken) < GROUP_MAX
-                ):
-                    taken.append(self._queue.popleft())
-                for member in taken:
-                    member.taken = True
-            return taken
-
         self._leader = threading.get_ident()
         try:
-            self._run(take)
+            self._run(self._take)
         finally:
             self._leader = None
+            taken, self._taken = self._taken, []
             for member in taken:
                 member.done = True
             self._promote()
+            if len(taken) != 1 or taken[0].desk is not None:  # else the leader is all there is
+                _answer(taken)
+
+    def _take(self) -> list[Member[Any]]:
+        """The members of this group, which are those that came so far."""
+        with self._mutex:
+            queue, taken = self._queue, self._taken
+            taken.append(queue.popleft())
+            while (
+                queue and not (taken[0].exclusive or queue[0].exclusive) and len(taken) < GROUP_MAX
+            ):
+                taken.append(queue.popleft())
             for member in taken:
-                if member.wake is not None and not member.promoted:
-                    member.wake.release()
-            _answer(taken)
+                member.taken = True
+        return taken
 
     def _promote(self) -> None:
         with self._mutex:
@@ -176,10 +162,12 @@ def _nothing(_: object) -> None:
 
 
 def _answer(members: Sequence[Member[Any]]) -> None:
-    """Give each desk its members, all at once."""
+    """Wake the threads that wait, and give each desk its members, all at once."""
     desks: dict[Desk, list[Member[Any]]] = {}
     for member in members:
         if member.desk is not None:
             desks.setdefault(member.desk, []).append(member)
+        elif member.wake is not None and not member.promoted:
+            member.wake.release()
     for desk, own in desks.items():
         desk.answer(own)

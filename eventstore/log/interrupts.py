@@ -32,15 +32,12 @@ _MAIN = threading.main_thread()
 class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib)
     """Context in which an interrupt of the main thread is noted and delivered at the end."""
 
-    __slots__ = ("_handler", "_noted", "_outer")
-
     #: The innermost one that is entered in the main thread.
     current: deferred | None = None
 
-    def __init__(self) -> None:
-        self._handler: _Handler | None = None
-        self._outer: deferred | None = None
-        self._noted: tuple[int, FrameType | None] | None = None
+    _handler: _Handler | None = None
+    _outer: deferred | None = None
+    _noted: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> deferred:
         if threading.get_ident() == _MAIN.ident:

@@ -6,7 +6,7 @@ forgotten with it. Readers see committed values only.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 #: Values kept before all are dropped: those still needed come back with the next read.
@@ -14,52 +14,44 @@ SIZE_MAX = 20_000
 
 
 class Memory:
-    """Committed values, and those of the one transaction that is under way."""
+    """Committed values, and what the one transaction that is under way sees."""
 
     def __init__(self) -> None:
         self._committed: dict[Hashable, Any] = {}
-        self._own: dict[Hashable, Any] = {}
-        self._undo: list[tuple[Hashable, Any]] = []
+        self._seen: dict[Hashable, Any] = {}
+        #: What to put back where this transaction remembered something, newest last.
+        self.undo: list[tuple[Hashable, Any]] = []
+        #: What this transaction, or a committed one, remembered under a key, or None.
+        self.recall: Callable[[Hashable], Any] = self._seen.get
 
     def committed(self, key: Hashable) -> Any:
         """What a committed transaction remembered under this key, or None."""
         return self._committed.get(key)
 
-    def recall(self, key: Hashable) -> Any:
-        """What this transaction, or a committed one, remembered under this key, or None."""
-        value = self._own.get(key)
-        return self._committed.get(key) if value is None else value
-
     def remember(self, key: Hashable, value: Any) -> None:
         """Keep a value for this transaction and, once it is committed, for later ones."""
-        self._undo.append((key, self._own.get(key)))
-        self._own[key] = value
-
-    def mark(self) -> int:
-        """A point that `undo_to` can return to."""
-        return len(self._undo)
+        self.undo.append((key, self._seen.get(key)))
+        self._seen[key] = value
 
     def undo_to(self, mark: int) -> None:
-        """Forget what this transaction remembered since the mark."""
-        while len(self._undo) > mark:
-            key, old = self._undo.pop()
+        """Forget what this transaction remembered since `undo` was this long."""
+        while len(self.undo) > mark:
+            key, old = self.undo.pop()
             if old is None:
-                self._own.pop(key, None)
+                del self._seen[key]
             else:
-                self._own[key] = old
+                self._seen[key] = old
 
     def commit(self) -> None:
         """Make this transaction's values committed ones."""
-        if not self._undo:
-            return
         if len(self._committed) > SIZE_MAX:
-            self._committed.clear()
-        self._committed.update(self._own)
-        self._own.clear()
-        self._undo.clear()
+            self.forget()
+        for key, _ in self.undo:
+            self._committed[key] = self._seen[key]
+        self.undo.clear()
 
     def forget(self) -> None:
         """Forget everything, committed or not."""
         self._committed.clear()
-        self._own.clear()
-        self._undo.clear()
+        self._seen.clear()
+        self.undo.clear()

@@ -62,7 +62,7 @@ def prepare(connection: apsw.Connection, path: str) -> None:
     _use_wal(connection)
     if number == len(migrations()):
         return
-    begin_immediate(connection)
+    begin_immediate(connection.cursor())
     try:
         number = format_of(connection, path)
         for sql in migrations()[number:]:

@@ -31,7 +31,7 @@ from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, Redact, StreamHead
-from eventstore.log.transaction import Inline, SaltPool, SqliteTransaction
+from eventstore.log.transaction import Inline, Mark, SqliteTransaction
 
 T = TypeVar("T")
 
@@ -63,23 +63,22 @@ class SqliteLog:
         self.path = str(path) if str(path) == MEMORY else str(Path(path).expanduser())
         self.readonly = readonly
         self.durability = durability
-        self.inline = inline
-        self._redact = redact
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._closed = False
         self._pid = os.getpid()
-        self._salts = SaltPool()
-        self._streams = Memory()
         self._memory = Memory()
         self._known: Head | None = None
         self._data_version = -1
         self._readers: list[apsw.Connection] = []
         self._readers_lock = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
-        self._group = GroupCommit(self._run)
+        self._group = GroupCommit(self._run_group if self._memory_lock is None else self._run)
         self.changes = Changes(self._data_versions)
         self._writer = self._open(create)
+        # One cursor for all statements of the log's own: making one takes longer than a statement.
+        self._cursor = self._writer.cursor()
+        self._transaction = SqliteTransaction(self._cursor, self._memory, clock, inline, redact)
 
     def _open(self, create: bool) -> apsw.Connection:
         created = False
@@ -119,7 +118,8 @@ class SqliteLog:
         Raises what `work` raises, `AppendUnknownError` when the commit itself failed, and a
         `StoreError` when nothing could be written.
         """
-        self._check_writable()
+        if self._closed or self.readonly or os.getpid() != self._pid:
+            self._check_writable()
         return self._group.submit(work, exclusive=exclusive, full=full)
 
     def enqueue(self, member: Member[Any]) -> None:
@@ -137,18 +137,18 @@ class SqliteLog:
             raise ReadOnlyStoreError(f"{self.path} was opened read-only")
 
     def _run(self, take: Callable[[], list[Member[Any]]]) -> None:
-        if self._memory_lock is not None:
-            with self._memory_lock:
-                self._run_group(take)
-        else:
+        """Run one group of a store in memory, whose one connection readers use as well."""
+        assert self._memory_lock is not None
+        with self._memory_lock:
             self._run_group(take)
 
     def _run_group(self, take: Callable[[], list[Member[Any]]]) -> None:
         """Run one group in one transaction and give every member its outcome."""
-        connection = self._writer
+        transaction = self._transaction
         try:
-            self.check_open()
-            engine.begin_immediate(connection, self._busy_seconds)
+            if self._closed:
+                self.check_open()
+            engine.begin_immediate(self._cursor, self._busy_seconds)
         except (EventStoreError, apsw.Error) as error:
             _fail(take(), self._translated(error))
             return
@@ -160,22 +160,22 @@ class SqliteLog:
             return
         committing = False
         try:
-            transaction = self._begin(connection)
+            self._begin()
+            alone = len(members) == 1
             for member in members:
-                _work(member, transaction, self._translated)
-            if any(member.error is None for member in members):
-                transaction.flush()
+                self._work(member, transaction.beginning() if alone else transaction.mark())
+            transaction.flush()
             committing = True
-            connection.execute("COMMIT")
+            self._cursor.execute("COMMIT")
         except BaseException as error:
-            if not isinstance(error, apsw.Error) and committing and not connection.in_transaction:
-                self._publish(transaction)  # an interrupt that arrived after the commit
+            if not isinstance(error, apsw.Error) and committing and not self._writer.in_transaction:
+                self._publish()  # an interrupt that arrived after the commit
             else:
                 self._abandon(members, error, committing)
             if not isinstance(error, Exception):
                 raise
         else:
-            self._publish(transaction)
+            self._publish()
         finally:
             if members[0].full:
                 self._set_synchronous(self.durability)
@@ -185,7 +185,7 @@ class SqliteLog:
         try:
             self._writer.execute("ROLLBACK")
             self._set_synchronous(Durability.FULL)
-            engine.begin_immediate(self._writer, self._busy_seconds)
+            engine.begin_immediate(self._cursor, self._busy_seconds)
         except (EventStoreError, apsw.Error) as error:
             _fail(members, self._translated(error))
             return False
@@ -194,33 +194,43 @@ class SqliteLog:
     def _set_synchronous(self, durability: Durability) -> None:
         self._writer.execute(f"PRAGMA synchronous = {durability.name}").fetchall()
 
-    def _begin(self, connection: apsw.Connection) -> SqliteTransaction:
+    def _begin(self) -> None:
         head = self._known
-        if head is None or connection.data_version() != self._data_version:
-            head = reading.head_of(connection)
+        if head is None or self._writer.data_version() != self._data_version:
+            head = reading.head_of(self._writer)
             if head != self._known:
                 # Another process wrote. What callers keep of a stream may be behind, never wrong.
-                self._streams.forget()
+                self._transaction.forget_heads()
                 self._known = head
-        return SqliteTransaction(
-            connection, head, self._streams, self._memory, self._clock, self._salts, self.inline,
-            self._redact,
-        )  # fmt: skip
+        self._transaction.begin(head)
 
-    def _publish(self, transaction: SqliteTransaction) -> None:
-        changed = transaction.head != self._known
-        self._known = transaction.head
+    def _work(self, member: Member[Any], mark: Mark) -> None:
+        """Run one member; when it fails, it fails alone, and all since the mark is forgotten."""
+        transaction = self._transaction
+        try:
+            if member.exclusive:
+                with interrupts.allowed():
+                    member.result = member.work(transaction)
+            else:
+                member.result = member.work(transaction)
+        except Exception as error:
+            if transaction.changed or member.exclusive:
+                raise  # it may have written by itself: the whole transaction is rolled back
+            transaction.undo_to(mark)
+            member.error = self._translated(error)
+
+    def _publish(self) -> None:
+        head, before = self._transaction.head, self._known
+        self._known = head
         # Commits of this connection change it as well, so it is read after each.
         self._data_version = self._writer.data_version()
-        self._streams.commit()
-        self._memory.commit()
-        if changed:
+        self._transaction.commit()
+        if head != before:
             self.changes.tell()
 
     def _abandon(self, members: list[Member[Any]], error: BaseException, committing: bool) -> None:
         """After an error that ended the transaction: forget, roll back, tell every member."""
-        self._streams.forget()
-        self._memory.forget()
+        self._transaction.forget()
         self._known = None
         if self._writer.in_transaction:
             try:
@@ -393,26 +403,6 @@ class SqliteLog:
         self.changes.close()  # whoever waits for events learns that none will come
         if failed is not None:
             raise engine.translate(failed, self.path) from failed
-
-
-def _work(
-    member: Member[Any],
-    transaction: SqliteTransaction,
-    translated: Callable[[BaseException], BaseException],
-) -> None:
-    """Run one member; when it fails, it fails alone."""
-    mark = transaction.mark()
-    try:
-        if member.exclusive:
-            with interrupts.allowed():
-                member.result = member.work(transaction)
-        else:
-            member.result = member.work(transaction)
-    except Exception as error:
-        if transaction.changed or member.exclusive:
-            raise  # it may have written by itself: the whole transaction is rolled back
-        transaction.undo_to(mark)
-        member.error = translated(error)
 
 
 def _fail(members: list[Member[Any]], error: BaseException) -> None:

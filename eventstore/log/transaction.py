@@ -1,4 +1,4 @@
-"""A transaction of the SQLite log: what its members want written, buffered until the commit.
+"""The transactions of the SQLite log: what its members want written, buffered until the commit.
 
 Works only read and decide while they run; their events get positions, versions and leaves at once
 but are written together when the transaction is flushed. A work that fails is therefore undone by
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import apsw
 from msgspec.structs import replace
@@ -38,6 +38,15 @@ _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
 #: Salts asked of the system at a time.
 SALTS = 64
 
+#: The end of an empty log.
+START = Head(0, ZEROS)
+
+#: The head of the log, and how much is remembered and buffered.
+Mark: TypeAlias = tuple[Head, int, int, int, int, int, int, int, int, int]
+
+#: Makes a named tuple in a third of the time that calling its class takes.
+_named = tuple.__new__
+
 #: What the last stream's number is remembered under: no text, since every text may be an id.
 _LAST = ("last stream",)
 
@@ -62,26 +71,32 @@ class SaltPool:
 
 
 class SqliteTransaction:
-    """One write transaction; the works of a group share it, one after the other."""
+    """The write transaction that is open; the works of a group share it, one after the other.
+
+    One object serves all transactions of a log, each from `begin` to `commit` or `forget`.
+    """
 
     def __init__(
         self,
-        connection: apsw.Connection,
-        head: Head,
-        streams: Memory,
+        cursor: apsw.Cursor,
         memory: Memory,
         clock: Callable[[], int],
-        salts: SaltPool,
         inline: Inline | None,
         redact: Redact | None = None,
     ) -> None:
-        self.connection = connection
-        self._written = head
-        self._position = head.position
-        self._streams = streams
-        self._memory = memory
-        self._keyed = Memory()
+        self.connection = cursor.connection
         self.clock = clock
+        self.changed = False
+        self._cursor = cursor
+        #: The end of the log, what is buffered included.
+        self.head = self._written = START
+        self._streams = Memory()
+        self._memory = memory
+        #: What `remember` kept under a key, or None.
+        self.recall = memory.recall
+        #: Keeps a value beside the log; it is forgotten when the transaction fails.
+        self.remember = memory.remember
+        self._keyed = Memory()
         self._inline = inline
         self._redact = redact
         self._recorded: list[Recorded] = []
@@ -90,8 +105,16 @@ class SqliteTransaction:
         self._stream_rows: list[tuple[Any, ...]] = []
         self._blob_rows: list[tuple[bytes, bytes, int]] = []
         self._deferred: list[Callable[[apsw.Connection], None]] = []
-        self._salts = salts
+        self._salts = SaltPool()
+
+    def begin(self, head: Head) -> None:
+        """Start a transaction at this end of the log."""
+        self.head = self._written = head
         self.changed = False
+
+    def forget_heads(self) -> None:
+        """Forget how far streams are: another process wrote."""
+        self._streams.forget()
 
     # -- streams ---------------------------------------------------------------------------
 
@@ -149,54 +172,61 @@ class SqliteTransaction:
         head = self.stream_by_id(stream)
         if head is None:
             raise VersionConflictError(f"stream {stream}", str(expected), 0)
-        prior = self.originals(stream, events)
-        if prior is not None:
-            return prior
+        if [new for new in events if new.key is not None]:
+            prior = self.originals(stream, events)
+            if prior is not None:
+                return prior
         if expected is not ANY:
             self._check_expected(head, expected)
         if self._redact is not None:
-            kept, told = self._redact(events, self._position + 1)
+            kept, told = self._redact(events, self.head.position + 1)
             events = [*kept, *told]
         return self._buffer(head, events)
 
     def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
         """Give events their positions, versions and leaves, and keep their rows for the flush."""
-        now, stream = max(self.clock(), 0), head.id  # an entry's time is not before 1970
-        position, version, leaf, solid = (
-            self._position, head.version, head.leaf, head.solid_version,
-        )  # fmt: skip
+        now = max(self.clock(), 0)  # an entry's time is not before 1970
+        position = self.head.position
+        stream, session_id, incarnation, uid, version, leaf, solid = head
         recorded: list[Recorded] = []
-        forms = stored.store_all([new.event for new in events])
-        for (event, actor, key), (name, schema, facts, plain, commutes) in zip(
-            events, forms, strict=True
-        ):
+        rows, content_rows, blob_rows = [], [], []
+        for event, actor, key in events:
+            name, schema, facts, body, commutes = stored.store(event)
             position += 1
             version += 1
             commitment = None
-            if plain is not None:
-                body, spilled = blobs.spill(event.content, plain)
+            if body is not None:
+                if len(body) >= blobs.BLOB_BYTES or body.find(b"$") >= 0:
+                    body, spilled = blobs.spill(event.content, body)
+                    for digest, data in spilled:
+                        blob_rows.append((digest, data, position))
                 salt = self._salts.take()
                 commitment = commitment_of(salt, body)
-                self._content_rows.append((position, salt, body.decode()))
-                for digest, data in spilled:
-                    self._blob_rows.append((digest, data, position))
+                content_rows.append((position, salt, body.decode()))
             leaf = leaf_of(
-                position, version, now, head.uid, leaf, commitment,
+                position, version, now, uid, leaf, commitment,
                 actor, schema, key, name.encode("ascii"), facts,
             )  # fmt: skip
-            self._rows.append(
+            rows.append(
                 (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
                  commitment, leaf)
             )  # fmt: skip
-            one = Recorded(position, stream, version, now, actor, event, key, commitment, leaf)
+            one = _named(
+                Recorded,
+                (position, stream, version, now, actor, event, key, commitment, leaf),
+            )
             recorded.append(one)
-            if key is not None:
-                self._keyed.remember((stream, key), one)
             if not commutes:
                 solid = version
-        self._position = position
+        for one in recorded:
+            if one.key is not None:
+                self._keyed.remember((stream, one.key), one)
+        self.head = _named(Head, (position, leaf))
         self._recorded += recorded
-        head = StreamHead(stream, head.session_id, head.incarnation, head.uid, version, leaf, solid)
+        self._rows += rows
+        self._content_rows += content_rows
+        self._blob_rows += blob_rows
+        head = _named(StreamHead, (stream, session_id, incarnation, uid, version, leaf, solid))
         self._streams.remember(stream, head)
         return recorded
 
@@ -314,14 +344,6 @@ class SqliteTransaction:
             ):
                 yield recorded
 
-    def recall(self, key: Hashable) -> Any:
-        """What `remember` kept under this key, or None."""
-        return self._memory.recall(key)
-
-    def remember(self, key: Hashable, value: Any) -> None:
-        """Keep a value beside the log; it is forgotten when the transaction fails."""
-        self._memory.remember(key, value)
-
     def kept(self, key: Hashable) -> Any:
         """What a work of this transaction kept under this key, or None."""
         return self._keyed.recall(key)
@@ -336,55 +358,63 @@ class SqliteTransaction:
 
     # -- ending ----------------------------------------------------------------------------
 
-    def mark(self) -> tuple[int, ...]:
+    def beginning(self) -> Mark:
+        """The point before everything that is not written yet."""
+        return self._written, 0, 0, 0, 0, 0, 0, 0, 0, 0
+
+    def mark(self) -> Mark:
         """A point that `undo_to` can return to, valid until the next flush."""
         return (
-            self._position, self._streams.mark(), self._memory.mark(), self._keyed.mark(),
+            self.head, len(self._streams.undo), len(self._memory.undo), len(self._keyed.undo),
             len(self._recorded), len(self._rows), len(self._content_rows),
             len(self._stream_rows), len(self._blob_rows), len(self._deferred),
         )  # fmt: skip
 
-    def undo_to(self, mark: tuple[int, ...]) -> None:
+    def undo_to(self, mark: Mark) -> None:
         """Forget everything since the mark."""
-        position, heads, memory, keyed, recorded, rows, contents, streams, spilled, deferred = mark
+        self.head, heads, memory, keyed, *lengths = mark
         self._streams.undo_to(heads)
         self._memory.undo_to(memory)
         self._keyed.undo_to(keyed)
-        self._position = position
-        for buffer, length in (
-            (self._recorded, recorded), (self._rows, rows), (self._content_rows, contents),
-            (self._stream_rows, streams), (self._blob_rows, spilled), (self._deferred, deferred),
-        ):  # fmt: skip
+        for buffer, length in zip(self._buffers(), lengths, strict=True):
             del buffer[length:]
+
+    def _buffers(self) -> tuple[list[Any], ...]:
+        return (
+            self._recorded, self._rows, self._content_rows, self._stream_rows, self._blob_rows,
+            self._deferred,
+        )  # fmt: skip
 
     def flush(self) -> None:
         """Write what is buffered, derived rows included; the transaction stays open."""
         if not self._recorded:
             return
         self.changed = True
-        many = self.connection.executemany
+        many = self._cursor.executemany
         if self._stream_rows:
             many(_INSERT_STREAM, self._stream_rows)
+            self._stream_rows.clear()
         many(_INSERT_EVENT, self._rows)
+        self._rows.clear()
         if self._content_rows:
             many(_INSERT_CONTENT, self._content_rows)
+            self._content_rows.clear()
         for digest, data, position in self._blob_rows:
-            self.connection.execute(_INSERT_BLOB, (digest, data))
-            self.connection.execute(_INSERT_REFERENCE, (digest, position))
-        before, events = self._written, self._recorded
-        self._written = Head(events[-1].position, events[-1].leaf)
-        self._recorded, self._rows, self._content_rows = [], [], []
-        self._stream_rows, self._blob_rows = [], []
-        deferred, self._deferred = self._deferred, []
+            self._cursor.execute(_INSERT_BLOB, (digest, data))
+            self._cursor.execute(_INSERT_REFERENCE, (digest, position))
+        self._blob_rows.clear()
+        before, self._written = self._written, self.head
+        events, self._recorded = self._recorded, []
         if self._inline is not None:
             self._inline(self.connection, events, before)
-        for write in deferred:
+        for write in self._deferred:
             write(self.connection)
+        self._deferred.clear()
 
     def wrote(self, head: Head) -> None:
         """Say that this (exclusive) work wrote rows of the log itself, which ends with `head`."""
         self.changed = True
-        self._written, self._position = head, head.position
+        self._written = self.head = head
         self.forget_streams()
 
     def project(self) -> None:
@@ -393,12 +423,19 @@ class SqliteTransaction:
             self.changed = True
             self._inline(self.connection, [], self._written)
 
-    @property
-    def head(self) -> Head:
-        """The end of the log, what is buffered included."""
-        if self._recorded:
-            return Head(self._position, self._recorded[-1].leaf)
-        return self._written
+    def commit(self) -> None:
+        """Keep what was remembered: the transaction was committed."""
+        self._streams.commit()
+        self._memory.commit()
+        if self._keyed.undo:
+            self._keyed.forget()
+
+    def forget(self) -> None:
+        """Forget what was buffered and remembered: nobody knows what is in the file now."""
+        self.forget_streams()
+        self._keyed.forget()
+        for buffer in self._buffers():
+            buffer.clear()
 
 
 def same_event(event: Any, old: Recorded) -> bool:

@@ -52,10 +52,9 @@ def decide(state: SessionState, command: Command) -> list[NewEvent]:
     if command.key is not None:
         check_key(command.key)
     events = _DECISIONS[type(command)](state, command)
-    return [
-        new if isinstance(new, NewEvent) else NewEvent(new, command.actor, command.key)
-        for new in events
-    ]
+    if events and type(events[0]) is NewEvent:  # messages and notes say whose they are
+        return events
+    return [NewEvent(event, command.actor, command.key) for event in events]
 
 
 def check_session_id(session_id: str) -> str:

@@ -46,6 +46,8 @@ def fold(state: SessionState, recorded: Recorded) -> SessionState:
 
 def fold_all(state: SessionState, events: Iterable[Recorded]) -> SessionState:
     """The state after all these events; messages that follow each other are added together."""
+    if isinstance(events, list) and len(events) == 1:  # an append of its own
+        return fold(state, events[0])
     for messages, together in groupby(events, _is_message):
         stretch = list(together)
         state = _fold_messages(state, stretch) if messages else reduce(fold, stretch, state)

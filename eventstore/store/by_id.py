@@ -55,8 +55,20 @@ def run(
         head, state = require(transaction, session_id)
         recorded: list[Recorded] = []
         for command in decide(state):
-            recorded += executor.run(transaction, head.id, command)
+            if recorded:
+                head, state = require(transaction, session_id)
+            recorded += executor.run_on(transaction, head, state, command)
         return recorded
+
+    return log.transact(work)
+
+
+def run_one(log: SqliteLog, session_id: str, command: Command) -> list[Recorded]:
+    """Run one command on a session; its events. Raises what `run` raises."""
+
+    def work(transaction: SqliteTransaction) -> list[Recorded]:
+        head, state = require(transaction, session_id)
+        return executor.run_on(transaction, head, state, command)
 
     return log.transact(work)
 

@@ -52,16 +52,26 @@ def run(
 ) -> list[Recorded]:
     """Decide a command on a session and append its events; those of a retry come back as stored."""
     head = require_stream(transaction, stream)
-    state = state_in(transaction, head)
+    return run_on(transaction, head, state_in(transaction, head), command, expected)
+
+
+def run_on(
+    transaction: SqliteTransaction,
+    head: StreamHead,
+    state: SessionState,
+    command: Command,
+    expected: Expected = ANY,
+) -> list[Recorded]:
+    """As `run`, for a session whose head and state in this transaction are known."""
     try:
         events = decide(state, command)
     except RuleError:
-        prior = _retried(transaction, stream, state, command)
+        prior = _retried(transaction, head.id, state, command)
         if prior is None:
             raise
         return prior
     if not events:
-        return _retried(transaction, stream, state, command) or []
+        return _retried(transaction, head.id, state, command) or []
     return append(transaction, head, state, events, expected)
 
 
@@ -163,6 +173,13 @@ def _exists(session_id: str) -> SessionExistsError:
     return SessionExistsError(
         f"session {session_id!r} exists already; use another id, or close it first"
     )
+
+
+def execute_one(
+    log: SqliteLog, stream: int, command: Command, expected: Expected = ANY
+) -> list[Recorded]:
+    """Run one command on a stream; raises its error, and nothing is stored then."""
+    return log.transact(lambda transaction: run(transaction, stream, command, expected))
 
 
 def execute(

@@ -59,7 +59,7 @@ class Session(SessionReads):
         self.stream = stream
 
     def _do(self, command: Command, expected: Expected = ANY) -> list[Recorded]:
-        return executor.execute(self.store.log, [(self.stream, command)], expected)[0]
+        return executor.execute_one(self.store.log, self.stream, command, expected)
 
     # -- messages --------------------------------------------------------------------------
 
@@ -108,9 +108,9 @@ class Session(SessionReads):
             finish_reason=finish_reason,
             response_id=response_id,
             model=model,
-            key=key,
-        )
-        return self.append_many((message,), expected=expected)[0]
+        )  # the key is the command's: a call with more names than these takes much longer
+        recorded = self._do(do.Append(messages=(message,), key=key), expected)
+        return recorded[0].event.seq  # type: ignore[attr-defined, no-any-return]
 
     def append_many(self, messages: Sequence[Message], *, expected: Expected = ANY) -> list[int]:
         """Append messages, all or none; their seqs."""

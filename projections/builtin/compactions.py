@@ -26,6 +26,7 @@ class Compactions(Projection):
     tables = ("compactions",)
     schema = (files("projections.builtin") / "compactions.sql").read_text(encoding="utf-8")
     inline = True
+    reads = frozenset({ContextCompacted})
 
     def prepare(self) -> None:
         """Fill in the table names."""

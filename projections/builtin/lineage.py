@@ -17,8 +17,6 @@ _REPLACE = (
 )
 _DELETE = "DELETE FROM {lineage} WHERE stream = ? AND relation = 'spawned'"
 
-_READ = frozenset({SessionCreated, SessionForked, SessionReparented})
-
 
 class Lineage(Projection):
     """The `lineage` table."""
@@ -28,6 +26,7 @@ class Lineage(Projection):
     schema = (files("projections.builtin") / "lineage.sql").read_text(encoding="utf-8")
     indexes = "CREATE INDEX lineage_by_source ON {lineage} (source, relation, stream)"
     inline = True
+    reads = frozenset({SessionCreated, SessionForked, SessionReparented})
 
     def prepare(self) -> None:
         """Fill in the table names."""
@@ -37,8 +36,6 @@ class Lineage(Projection):
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Keep the present parent and the origin of each session."""
         for recorded in events:
-            if type(recorded.event) not in _READ:
-                continue
             match recorded.event:
                 case SessionCreated(parent=int() as parent):
                     self._put(connection, recorded.stream, "spawned", parent, None)

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from eventstore.events import catalogue as ev
+from eventstore.events.catalogue import Event
 from eventstore.log.port import Recorded
 from projections.base import Projection
 
@@ -50,6 +51,17 @@ _CLEAR = (
 )
 
 
+#: What changes rows that are there; `MessageAppended` inserts one.
+_OTHERS: frozenset[type[Event]] = frozenset(
+    {
+        ev.ContextCompacted,
+        ev.MessagesConsolidated,
+        ev.MessagesRetracted,
+        ev.MessagesCleared,
+        ev.SessionForked,
+    }
+)
+
 #: Rows of one statement where there are so many: a statement costs more than a row.
 _TOGETHER = 50
 
@@ -61,6 +73,7 @@ class Messages(Projection):
     tables = ("messages",)
     schema = (files("projections.builtin") / "messages.sql").read_text(encoding="utf-8")
     inline = True
+    reads = _OTHERS | {ev.MessageAppended}
 
     def prepare(self) -> None:
         """Fill in the table names."""
@@ -150,14 +163,3 @@ class Messages(Projection):
                 for first, size in runs
             ],
         )
-
-
-_OTHERS = frozenset(
-    {
-        ev.ContextCompacted,
-        ev.MessagesConsolidated,
-        ev.MessagesRetracted,
-        ev.MessagesCleared,
-        ev.SessionForked,
-    }
-)

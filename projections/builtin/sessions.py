@@ -91,6 +91,8 @@ class Sessions(Projection):
         Going through the sessions one by one changes nothing: what a fork takes of its origin is
         bounded by the version it was forked at.
         """
+        if len(events) == 1 and self._advance_by_messages(connection, events[0].stream, events):
+            return
         rows: dict[int, SessionRow] = {}
         for stream, own in _by_stream(events).items():
             if not self._advance_by_messages(connection, stream, own):
@@ -163,8 +165,6 @@ class Sessions(Projection):
 
 def _by_stream(events: Sequence[Recorded]) -> dict[int, list[Recorded]]:
     """The events of each session, in order."""
-    if len(events) == 1:  # an append of its own
-        return {events[0].stream: [events[0]]}
     found: dict[int, list[Recorded]] = {}
     for recorded in events:
         found.setdefault(recorded.stream, []).append(recorded)

@@ -35,6 +35,7 @@ class ToolCalls(Projection):
     tables = ("tool_calls",)
     schema = (files("projections.builtin") / "tool_calls.sql").read_text(encoding="utf-8")
     inline = True
+    reads = frozenset({MessageAppended, SessionForked})
 
     def prepare(self) -> None:
         """Fill in the table names."""

@@ -25,6 +25,7 @@ class Usage(Projection):
     tables = ("usage",)
     schema = (files("projections.builtin") / "usage.sql").read_text(encoding="utf-8")
     inline = True
+    reads = frozenset({UsageRecorded})
 
     def prepare(self) -> None:
         """Fill in the table names."""

@@ -130,7 +130,7 @@ class BareInsert(Engine):
         self._connection = apsw.Connection(str(path))
         for pragma in (
             "journal_mode = WAL", f"synchronous = {durability.upper()}", "temp_store = MEMORY",
-            "secure_delete = ON", "cache_size = -16000", "wal_autocheckpoint = 1000",
+            "secure_delete = ON", "cache_size = -16000", "wal_autocheckpoint = 4000",
         ):  # fmt: skip
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
         self._connection.execute(

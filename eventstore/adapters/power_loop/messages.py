@@ -30,6 +30,9 @@ from projections.queries.details import SessionDetails
 #: The key that wraps what has no place of its own.
 EXTRA = "power_loop"
 
+#: The usual roles, which need no closer look.
+_ROLES = frozenset({"user", "assistant", "tool", "system"})
+
 #: What a message has whose own role this engine does not allow.
 OTHER_ROLE = "other"
 
@@ -77,7 +80,7 @@ def message_of(
         calls = _calls_of(given)
         if _dicts_of(calls) != given:
             extra["tool_calls"] = given
-    if not isinstance(role, str) or not ROLE.fullmatch(role):
+    if not isinstance(role, str) or (role not in _ROLES and not ROLE.fullmatch(role)):
         extra["role"], role = _text(role, "role"), OTHER_ROLE
     if extra or (metadata and EXTRA in metadata and len(metadata) == 1):
         metadata = {EXTRA: {**extra, "meta": metadata} if metadata else extra}

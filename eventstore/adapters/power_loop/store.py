@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -188,7 +188,6 @@ class SessionStore:
 
     # -- messages --------------------------------------------------------------------------
 
-    @translated
     def append_message(
         self,
         session_id: str,
@@ -202,12 +201,15 @@ class SessionStore:
         meta: dict[str, Any] | None = None,
     ) -> int:
         """Append a message; its seq. Raises `ValueError` when there is no session."""
-        message = message_of(
-            role=role, content=content, tool_calls=tool_calls, tool_call_id=tool_call_id,
-            name=name, round_index=round_index, meta=meta,
-        )  # fmt: skip
-        command = do.Append(messages=(message,))
-        recorded = by_id.run(self._log, session_id, lambda _: (command,))
+        try:
+            message = message_of(
+                role=role, content=content, tool_calls=tool_calls, tool_call_id=tool_call_id,
+                name=name, round_index=round_index, meta=meta,
+            )  # fmt: skip
+            command = do.Append(messages=(message,))
+            recorded = by_id.run_one(self._log, session_id, command)
+        except EventStoreError as error:  # what `translated` does, without the way through it
+            raise upstream(error) from error
         return recorded[0].event.seq  # type: ignore[attr-defined, no-any-return]
 
     @translated
@@ -391,9 +393,8 @@ class SessionStore:
 
     def _run_if_there(self, session_id: str, command: Command) -> None:
         """Run a command on a session; the original says nothing when there is none."""
-        decide: Callable[[SessionState], Sequence[Command]] = lambda _: (command,)  # noqa: E731
         try:
-            by_id.run(self._log, session_id, decide)
+            by_id.run_one(self._log, session_id, command)
         except UnknownSessionError:
             return
 
