@@ -116,6 +116,8 @@ def _unused(log: SqliteLog) -> list[bytes] | None:
         image = Image(log.path)
         try:
             return list(unused.stretches(image)) if image.is_mapped else None
+        except IndexError:  # a page is not as SQLite writes it
+            return None
         finally:
             image.close()
 

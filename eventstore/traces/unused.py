@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from eventstore.errors import CorruptStoreError
 from eventstore.log.pages import LOCKS_AT, Image, varint
 
 _ROOT, _FREE, _OVERFLOW, _TREE = 1, 2, 3, 5
@@ -33,7 +34,8 @@ class _Entry(NamedTuple):
 def stretches(image: Image) -> Iterator[bytes]:
     """Every stretch of unused bytes that is not zero, without the zeros at its ends.
 
-    The file must have a pointer map (`Image.is_mapped`).
+    The file must have a pointer map (`Image.is_mapped`). Raises `CorruptStoreError` for a page that
+    cannot be read: what is not seen is not clean.
     """
     entries = list(_entries(image))
     spilling = {entry.parent for entry in entries if entry.kind == _OVERFLOW}
@@ -41,7 +43,7 @@ def stretches(image: Image) -> Iterator[bytes]:
     for number, kind, _ in entries:
         if kind not in (_ROOT, _FREE, _TREE) or number in schema:
             continue
-        data = image.page(number)
+        data = _page(image, number)
         if number in trunks:
             found = _of_trunk(image, data)
         elif kind == _FREE:
@@ -54,6 +56,13 @@ def stretches(image: Image) -> Iterator[bytes]:
                 yield bare
 
 
+def _page(image: Image, number: int) -> bytes:
+    data = image.page(number)
+    if len(data) != image.page_size:
+        raise CorruptStoreError(f"page {number} cannot be read, so it may hold what was erased")
+    return data
+
+
 def _entries(image: Image) -> Iterator[_Entry]:
     """The kind of every page, those of the map itself aside."""
     yield _Entry(1, _ROOT, 0)
@@ -63,7 +72,7 @@ def _entries(image: Image) -> Iterator[_Entry]:
         if number != locks:
             found = image.map_page(number)
             if found != where:
-                where, data = found, image.page(found)
+                where, data = found, _page(image, found)
             if found != number:
                 at = (number - where - 1) * 5
                 yield _Entry(number, data[at], int.from_bytes(data[at + 1 : at + 5], "big"))
@@ -86,10 +95,10 @@ def _schema(entries: list[_Entry]) -> set[int]:
 def _trunks(image: Image) -> set[int]:
     """The free pages that list the others."""
     found: set[int] = set()
-    number = int.from_bytes(image.page(1)[32:36], "big")
+    number = int.from_bytes(_page(image, 1)[32:36], "big")
     while 0 < number <= image.count and number not in found:
         found.add(number)
-        number = int.from_bytes(image.page(number)[:4], "big")
+        number = int.from_bytes(_page(image, number)[:4], "big")
     return found
 
 
@@ -135,9 +144,9 @@ def _behind(image: Image, data: bytes, kind: int, at: int) -> bytes:
         return b""
     page = int.from_bytes(data[at + local : at + local + 4], "big")
     while left > room:
-        page = int.from_bytes(image.page(page)[:4], "big")
+        page = int.from_bytes(_page(image, page)[:4], "big")
         left -= room
-    return image.page(page)[4 + left :]
+    return _page(image, page)[4 + left :]
 
 
 def _local(usable: int, kind: int, size: int) -> int:
