@@ -432,7 +432,9 @@ def test_what_no_row_has_and_the_file_has_is_in_unused_bytes(
             case "delete":
                 connection.execute(f"DELETE FROM {table} WHERE id = ?", (number,))
             case "shorten":
-                connection.execute(f"UPDATE {table} SET text = 'x' WHERE id = ?", (number,))
+                connection.execute(
+                    f"UPDATE OR REPLACE {table} SET text = 'x' WHERE id = ?", (number,)
+                )
             case _:
                 connection.execute("PRAGMA incremental_vacuum(3)").fetchall()
     rows = "".join(
