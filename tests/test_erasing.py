@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventstore import Kind, Message, Session, SessionStore, ToolCall, errors
 from eventstore.backup import backup, erasures, restore
-from eventstore.erasing import Plan, Reach, Rule, Selection, erase, plan
+from eventstore.erasing import Plan, Reach, Rule, Selection, erase, plan, selection
 from eventstore.events.catalogue import (
     ActivityContent,
     ContentErased,
@@ -223,6 +223,9 @@ def test_the_message_that_keeps_the_record_of_several_goes_with_each_of_them(
         ]  # fmt: skip
         made = plan(store, Selection(sessions=("one",), seqs=((two[0] - 1, two[0] - 1),)))
         assert [item.rule for item in made.items] == ["selected"]
+        live = session.append("tool", "later, and from no record")
+        made = plan(store, Selection(sessions=("one",), seqs=((live, live),)))
+        assert [item.rule for item in made.items] == ["selected"]
 
 
 # -- how far it goes ---------------------------------------------------------------------------
@@ -344,6 +347,43 @@ def test_what_is_not_there_cannot_be_chosen(users: SessionStore) -> None:
     ):
         with pytest.raises(error):
             plan(users, chosen)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        Selection(text="Ada"),
+        Selection(author="ada"),
+        Selection(query="ada"),
+        Selection(message_metadata=(("from", "ada"),)),
+        Selection(metadata=(("user", "ada"),)),
+        Selection(prefix="ada"),
+    ],
+)
+def test_what_is_appended_while_it_is_looked_for_is_erased_too(
+    store: SessionStore, chosen: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def say(name: str) -> None:
+        session = store.create(name, metadata={"user": "ada"})
+        message = Message(role="user", content="Ada", name="ada", metadata={"from": "ada"})
+        session.append_many([message])
+
+    prepare, transact = selection.prepared, store.log.transact
+
+    def looked(*arguments: Any) -> None:
+        """Have somebody speak between the look at the file and the transaction."""
+        prepare(*arguments)
+        monkeypatch.setattr(store.log, "transact", late)
+
+    def late(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        say("ada-2")
+        return transact(*arguments, **options)
+
+    say("ada-1")
+    monkeypatch.setattr(selection, "prepared", looked)
+    receipt = erase(store, chosen)
+    assert {item.session for item in receipt.plan.items} == {"ada-1", "ada-2"}
 
 
 # -- what is on the record ---------------------------------------------------------------------

@@ -70,8 +70,12 @@ LAYERS = {
     "eventstore.claims": (*GROUND, "eventstore.claims"),
     "eventstore.merkle": ("eventstore.errors", "eventstore.merkle"),
     "projections": (*GROUND, "eventstore.merkle", "projections"),
+    "eventstore.vacuum": (*GROUND, "eventstore.vacuum"),
+    "eventstore.traces": (
+        *GROUND, "eventstore.traces", "eventstore.vacuum", "eventstore.claims", "projections",
+    ),
     "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layer", LAYERS)
