@@ -17,6 +17,7 @@ from eventstore.log.transaction import SqliteTransaction
 from eventstore.store import erasure
 from eventstore.store.current import require_current
 from eventstore.store.erasure import Erased, Target, Words
+from eventstore.store.keeping import keep
 from eventstore.store.session_store import SessionStore
 
 
@@ -113,6 +114,7 @@ def erase(
         return made.targets()
 
     erased = erasure.erase(store.log, choose, words, store.derived.erase)
+    keep(store.keeper, "erasure")
     return Receipt(plan=done[-1], erased=erased, words=words)
 
 

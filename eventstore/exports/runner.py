@@ -27,6 +27,7 @@ from eventstore.exports.registry import CONTENTS, Exporter, Request
 from eventstore.log.port import Actor, Head
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.store import own
+from eventstore.store.keeping import keep
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 
@@ -105,6 +106,7 @@ def export(
         with _new_file(place, force=force) as file:
             exporter.export(replace(request, out=file))
     path = str(place) if isinstance(place, Path) else STDOUT
+    keep(store.keeper, "export")
     return Exported(
         format=exporter.name, path=path, to_position=head.position, leaf=head.leaf,
         recorded=tuple(recorded),

@@ -21,6 +21,7 @@ from eventstore.log.port import Recorded
 from eventstore.redaction.redactor import FoundText, Redactor
 from eventstore.store import holding, redacting
 from eventstore.store.erasure import Words
+from eventstore.store.keeping import keep
 from eventstore.store.redacting import Replacement
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
@@ -101,6 +102,8 @@ def redact(
             progress(len(chosen), len(chosen))
     finally:
         outcome = run.finish()
+    if not dry_run:
+        keep(store.keeper, "erasure")
     return outcome
 
 

@@ -20,6 +20,7 @@ from eventstore.retention.policies import Action, Policy
 from eventstore.session.state import Status
 from eventstore.store import erasure, lifecycle
 from eventstore.store.erasure import Erased, Target, Words
+from eventstore.store.keeping import keep
 from eventstore.store.session_store import SessionStore
 
 #: Told from time to time: how many of the steps were taken.
@@ -138,7 +139,9 @@ class _Run:
         words = Words(by=self._by, reason=f"retention policy {policy!r}")
         targets = [Target(stream=one.stream, positions=one.positions or None) for one in batch]
         store = self._store
-        return erasure.erase(store.log, lambda _: targets, words, store.derived.erase)
+        erased = erasure.erase(store.log, lambda _: targets, words, store.derived.erase)
+        keep(store.keeper, "erasure")
+        return erased
 
     def _told(self, erased: Erased) -> None:
         """An erasure that finishes the file finishes earlier ones as well."""

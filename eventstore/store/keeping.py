@@ -27,3 +27,9 @@ class Checkpointing(Protocol):
 
     def begin(self, store: SessionStore) -> Keeping:
         """Begin to look after a store that was just opened; may refuse it by an error."""
+
+
+def keep(keeper: Keeping | None, reason: str) -> None:
+    """Have a checkpoint note made soon, if the store makes any."""
+    if keeper is not None:
+        keeper.wanted(reason)

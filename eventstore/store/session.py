@@ -19,7 +19,7 @@ from eventstore.store import erasure, executor, holding, lifecycle, reads
 from eventstore.store.derived import Registry
 from eventstore.store.erasure import Erased, Words
 from eventstore.store.holding import HoldView
-from eventstore.store.keeping import Keeping
+from eventstore.store.keeping import Keeping, keep
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
 
@@ -272,7 +272,7 @@ class Session(SessionReads):
         streams = lifecycle.close(
             self.store.log, self.stream, cascade=cascade, reason=reason, actor=Actor.UNKNOWN
         )
-        self._keep("close")
+        keep(self.store.keeper, "close")
         return [self.store.session_of(stream).name for stream in streams]
 
     def fork(
@@ -325,7 +325,7 @@ class Session(SessionReads):
         words = Words(by=by, reason=reason, basis=basis)
         store = self.store
         erased = erasure.close_and_erase(store.log, self.stream, words, store.derived.erase)
-        self._keep("erasure")
+        keep(self.store.keeper, "erasure")
         return erased
 
     def erase_events(
@@ -342,13 +342,8 @@ class Session(SessionReads):
     def _erase(self, positions: Sequence[int] | None, words: Words) -> Erased:
         target = erasure.Target(stream=self.stream, positions=positions)
         erased = erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
-        self._keep("erasure")
+        keep(self.store.keeper, "erasure")
         return erased
-
-    def _keep(self, reason: str) -> None:
-        """Have a checkpoint made soon, if this store makes any."""
-        if self.store.keeper is not None:
-            self.store.keeper.wanted(reason)
 
     # -- legal holds -----------------------------------------------------------------------
 
