@@ -40,26 +40,6 @@ _STATES_AT = (
     "FROM messages AS m WHERE stream = ?2 AND state <> 'active' ORDER BY seq"
 )
 
-_FATES = (
-    "SELECT m.seq, CASE WHEN m.removed_version <= ?1 THEN m.state WHEN m.folded_version <= ?1 "
-    "THEN iif(c.seq IS NULL, 'consolidated', 'compacted') END AS fate, "
-    "iif(m.removed_version <= ?1, m.removed_version, m.folded_version), c.seq "
-    "FROM messages AS m LEFT JOIN compactions AS c ON c.stream = m.stream "
-    "AND c.version = m.folded_version "
-    "WHERE m.stream = ?2 AND m.seq BETWEEN ?3 AND ?4 AND m.state <> 'active' AND fate IS NOT NULL"
-)
-
-
-class Fate(NamedTuple):
-    """What took a message out of the context: its state, the event's version, the note's seq.
-
-    The note is the one that stands for the message, or stood for it until that was retracted.
-    """
-
-    state: str
-    version: int
-    note: int | None
-
 
 class MessageRow(NamedTuple):
     """A message of a session; for one that a fork took over, `event` is the origin's.
@@ -120,11 +100,3 @@ def states_at(connection: apsw.Connection, stream: int, version: int) -> dict[in
     """What the messages of a session were at a version, by seq; active ones are left out."""
     rows = rows_of(connection, _STATES_AT, (version, stream))
     return {seq: state for seq, state in rows if state is not None}
-
-
-def fates(
-    connection: apsw.Connection, stream: int, version: int, first: int, last: int
-) -> dict[int, Fate]:
-    """What had become of the messages first … last at a version, by seq; active ones left out."""
-    rows = rows_of(connection, _FATES, (version, stream, first, last))
-    return {seq: Fate(*row) for seq, *row in rows}

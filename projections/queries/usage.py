@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import apsw
 from msgspec import Struct
 
-from eventstore import codec
 from eventstore.errors import InvalidValueError
 from eventstore.log.engine import rows_of
 
@@ -37,15 +36,6 @@ _PAST = (
     f"WITH recorded AS (SELECT stream, max(position), {_PAST_COLUMNS} FROM events "  # noqa: S608
     "WHERE stream IN (%s) AND position <= ? AND type = 'usage.recorded' "
     "GROUP BY stream, json_extract(facts, '$.key'))"
-)
-
-_NEWEST = (
-    "SELECT key, position FROM usage WHERE stream = ? "
-    "AND key IN (SELECT value FROM json_each(?))"
-)
-_NEWEST_UNTIL = (
-    "SELECT max(position) FROM events WHERE stream = ? AND position <= ? "
-    "AND type = 'usage.recorded' AND json_extract(facts, '$.key') = ?"
 )
 
 
@@ -98,22 +88,6 @@ def by(
     )
     rows = rows_of(connection, sql, (*values, *streams))
     return {row[0]: _totals(row[1:]) for row in rows}
-
-
-def newest(
-    connection: apsw.Connection, stream: int, keys: Sequence[str], upto: int
-) -> dict[str, int]:
-    """Where the record of each of these model calls is that counts as of a position of the log.
-
-    The keys are of records at that position or before.
-    """
-    found: dict[str, int] = dict(
-        rows_of(connection, _NEWEST, (stream, codec.encode(keys).decode()))
-    )
-    for key, position in found.items():
-        if position > upto:
-            found[key] = rows_of(connection, _NEWEST_UNTIL, (stream, upto, key))[0][0]
-    return found
 
 
 def _source(

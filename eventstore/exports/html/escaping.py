@@ -18,6 +18,12 @@ _HIDDEN = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
+#: ASCII's control characters by name (ISO 646).
+_CONTROLS = (
+    "NUL SOH STX ETX EOT ENQ ACK BEL BS HT LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM "
+    "SUB ESC FS GS RS US"
+).split()
+
 #: Characters that are escaped and written at once: a text is never copied whole.
 SLICE = 1 << 16
 
@@ -48,11 +54,11 @@ def on_one_line(text: str, length: int) -> str:
 
 
 def name_of(character: str) -> str:
-    """How a hidden character is shown: ASCII's controls by their pictures, others by number."""
+    """How a hidden character is shown: ASCII's controls by their names, others by number."""
     code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"U+{code:04X}"
+    if code < len(_CONTROLS):
+        return _CONTROLS[code]
+    return "DEL" if code == 0x7F else f"U+{code:04X}"
 
 
 def _mark(found: re.Match[str]) -> str:

@@ -39,7 +39,8 @@ def item(entry: Entry, history: History, *, in_force: bool = False) -> Iterator[
     classes += ["gone"] if entry.corrected else []
     yield (
         f'<div class="{" ".join(classes)}" id="v{recorded.version}">'
-        f'<span class="g">{inline(on_one_line(_kind(event), 40))}</span><div class="b">'
+        f'<span class="g"><a href="#v{recorded.version}">v{recorded.version}</a> '
+        f'{_kind(event)}</span><div class="b">'
     )
     if entry.erased:
         yield f"<p>{line}</p>{erased(history, entry)}"
@@ -58,12 +59,10 @@ def said(entry: Entry, history: History) -> Said:
         return describe(event, history)
     if isinstance(event, ev.UsageRecorded):
         return _usage(event, entry.corrected), None
-    line = facts(event)
+    line = " · ".join(one for one in (f"<b>{inline(name_of(event))}</b>", facts(event)) if one)
     if entry.recorded.actor != Actor.UNKNOWN:
-        line = f"{line} · by {_actor(entry.recorded.actor)}" if line else _by(entry)
-    if event.content is None:
-        return line or inline(name_of(event)), None
-    return line or "More", bodies.as_json(event.content)
+        line += f" · by {_actor(entry.recorded.actor)}"
+    return _content(line, event.content)
 
 
 def facts(event: Event) -> str:
@@ -84,15 +83,14 @@ def facts(event: Event) -> str:
 
 
 def _kind(event: Event) -> str:
-    return "usage" if isinstance(event, ev.UsageRecorded) else name_of(event)
+    """What an event is about, in a word; those of the application's own have a name to be read."""
+    if isinstance(event, ev.CustomEvent | ev.UnknownEvent):
+        return "event"
+    return event.type.partition(".")[0].replace("_", " ")
 
 
 def _actor(number: int) -> str:
     return Actor(number).name.lower() if number in set(Actor) else f"actor {number}"
-
-
-def _by(entry: Entry) -> str:
-    return f"by {_actor(entry.recorded.actor)}"
 
 
 def _usage(e: ev.UsageRecorded, corrected: bool) -> str:

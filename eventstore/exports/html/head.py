@@ -60,7 +60,7 @@ def _facts(session: Session, history: History, info: SessionInfo) -> Iterator[tu
         if relatives:
             yield name, _names(relatives)
     yield "Shown", f"versions 1 to {history.version:,}, position {history.position:,} of the log"
-    yield "Leaf there", f"<code>{history.leaf.hex()}</code>"
+    yield "Last leaf", f"<code>{history.leaf.hex()}</code>"
 
 
 def _names(relatives: list[Session]) -> str:

@@ -16,22 +16,28 @@ from eventstore.events.catalogue import (
     ContextCompacted,
     MessageAppended,
     Run,
+    SessionCreated,
     UsageRecorded,
 )
 from eventstore.log import reading
 from eventstore.log.port import Recorded
+from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import require_current
 from eventstore.store.session import Session
-from projections.queries import messages, points, sessions, usage
-from projections.queries.messages import Fate, MessageRow
+from projections.queries import fates, lineage, messages, points, sessions
+from projections.queries.fates import Fate
 
-#: Messages read together where only the beginning of each is shown.
-_FEW = 16
+#: Messages looked up together where only the beginning of each is shown.
+_FEW = 100
+
+#: Relatives named one by one.
+RELATIVES_MAX = 100
 
 
 class Erasure(NamedTuple):
-    """What is on the record of an erasure; `version` is that of its event."""
+    """What is on the record of an erasure; `version` is that of its event in `stream`."""
 
+    stream: int
     version: int
     at: int
     by: str | None
@@ -42,17 +48,15 @@ class Entry(NamedTuple):
     """An event with its content, and what became of it later.
 
     `fate` says why a message is no longer active; `corrected` that a later record of the same
-    model call counts instead of this one.
+    model call counts instead of this one; `erased` that its content is gone, and `withheld` that it
+    is not part of this page.
     """
 
     recorded: Recorded
     fate: Fate | None = None
     corrected: bool = False
-
-    @property
-    def erased(self) -> bool:
-        """Whether the event had content that is gone."""
-        return self.recorded.event.content is None and self.recorded.commitment is not None
+    erased: bool = False
+    withheld: bool = False
 
     @property
     def at(self) -> int:
@@ -60,20 +64,31 @@ class Entry(NamedTuple):
         return self.recorded.event.occurred_at or self.recorded.recorded_at
 
 
-class History:
-    """The events 1 … `version` of a session, and what a page says about them."""
+class Relatives(NamedTuple):
+    """Sessions that came from this one: names, and how many more there are."""
 
-    def __init__(self, session: Session, version: int) -> None:
+    names: list[str]
+    more: int
+
+
+class History:
+    """The events 1 … `version` of a session, and what a page says about them.
+
+    Without `texts` no content is read.
+    """
+
+    def __init__(self, session: Session, version: int, *, texts: bool = True) -> None:
         self.log = session.store.log
         self.stream = session.stream
         self.version = version
+        self.texts = texts
         with self.log.reader() as connection:
             self.position = points.position_of(connection, self.stream, version)
             last = reading.by_positions(connection, [self.position], content=False)
             self.leaf = next((one.leaf for one in last), b"")
-        self._erasures: list[Erasure] = []
-        self._starts, self._ends, self._which = array("q"), array("q"), array("q")
-        self._read_erasures()
+        self._erasures: dict[int, _Erasures] = {}
+        self.children, self.spawned = self._relatives(lineage.children)
+        self.forks, _ = self._relatives(lineage.forks)
 
     def entries(self) -> Iterator[Entry]:
         """Every event, in order."""
@@ -90,74 +105,93 @@ class History:
                     if isinstance(one.event, MessageAppended | ContextCompacted)
                 ]
                 bounds = (min(seqs), max(seqs)) if seqs else (0, 0)
-                fates = messages.fates(connection, self.stream, self.version, *bounds)
+                became = fates.fates(connection, self.stream, self.version, *bounds)
                 keys = {one.event.key for one in page if isinstance(one.event, UsageRecorded)}
-                newest = usage.newest(connection, self.stream, sorted(keys), self.position)
+                newest = fates.newest_usage(connection, self.stream, sorted(keys), self.position)
             for recorded in page:
                 event = recorded.event
-                yield Entry(
-                    self._whole(recorded),
-                    fates.get(getattr(event, "seq", 0)),
+                yield self._entry(
+                    recorded,
+                    became.get(getattr(event, "seq", 0)),
                     isinstance(event, UsageRecorded) and newest[event.key] != recorded.position,
                 )
             after = page[-1].version
 
-    def inherited(self, runs: tuple[Run, ...]) -> Iterator[Entry]:
-        """Messages that a fork took over, as events of the session that they come from."""
-        for row in self.rows(runs):
-            with self.log.snapshot() as connection:
-                [recorded] = reading.by_positions(connection, [row.position], content=True)
-                fates = messages.fates(connection, self.stream, self.version, row.seq, row.seq)
-            yield Entry(recorded, fates.get(row.seq))
-
-    def rows(self, runs: tuple[Run, ...]) -> Iterator[MessageRow]:
-        """Messages of this session, in the order of the runs."""
+    def messages(self, runs: tuple[Run, ...]) -> Iterator[Entry]:
+        """Messages of this session in the order of the runs, those that a fork took over too."""
         for first, length in runs:
             for start in range(first, first + length, _FEW):
                 last = min(start + _FEW, first + length) - 1
                 with self.log.snapshot() as connection:
-                    rows = messages.in_range(connection, self.stream, start, last)
-                yield from rows
+                    positions = messages.positions(connection, self.stream, start, last)
+                    became = fates.fates(connection, self.stream, self.version, start, last)
+                    found = {
+                        one.position: one
+                        for one in reading.by_positions(connection, positions, content=False)
+                    }
+                for position in positions:
+                    recorded = found[position]
+                    yield self._entry(recorded, became.get(getattr(recorded.event, "seq", 0)))
 
-    def erasure_of(self, position: int) -> Erasure | None:
-        """The erasure that took the content of an event; None where it is not on this record."""
-        index = bisect_right(self._starts, position) - 1
-        if index < 0 or position > self._ends[index]:
-            return None
-        return self._erasures[self._which[index]]
+    def erasure_of(self, recorded: Recorded) -> Erasure | None:
+        """The erasure that took an event's content; None where it is not on its session's record.
 
-    def name_of(self, stream: int | None) -> str | None:
+        Erasures after `version` are known too: their text is gone as well.
+        """
+        stream = recorded.stream
+        if stream not in self._erasures:
+            self._erasures[stream] = _Erasures(self.log, stream)
+        return self._erasures[stream].of(recorded.position)
+
+    def name_of(self, stream: int) -> str | None:
         """What finds a session."""
         with self.log.reader() as connection:
             return sessions.name_of(connection, stream)
 
-    def _whole(self, recorded: Recorded) -> Recorded:
+    def _entry(
+        self, recorded: Recorded, fate: Fate | None = None, corrected: bool = False
+    ) -> Entry:
         if recorded.commitment is None:
-            return recorded
+            return Entry(recorded, fate, corrected)
+        if not self.texts:
+            erased = self.erasure_of(recorded) is not None
+            return Entry(recorded, fate, corrected, erased, not erased)
         with self.log.reader() as connection:
             [whole] = reading.by_positions(connection, [recorded.position], content=True)
-        return whole
+        return Entry(whole, fate, corrected, whole.event.content is None)
 
-    def _read_erasures(self) -> None:
-        """Read every erasure of the session, those after `version` too: its text is gone as well.
+    def _relatives(self, of: Callable[[apsw.Connection, int], list[int]]) -> ...:
+        ...
 
-        No two of them name the same event, so that their runs can be searched.
-        """
+
+class _Erasures:
+    """The erasures of one session, to be found by what they erased."""
+
+    def __init__(self, log: SqliteLog, stream: int) -> None:
+        """Read them all; no two of them name the same event, so that their runs can be sorted."""
+        self._all: list[Erasure] = []
         found: list[tuple[int, int, int]] = []
         after, more = 0, True
         while more:
-            with self.log.snapshot() as connection:
+            with log.snapshot() as connection:
                 page, after, more = reading.page_of_types(
-                    connection, self.stream, after, (ContentErased.type,), False
+                    connection, stream, after, (ContentErased.type,), False
                 )
             for recorded in page:
                 event = recorded.event
                 assert isinstance(event, ContentErased)
-                number = len(self._erasures)
+                number = len(self._all)
                 at = event.occurred_at or recorded.recorded_at
-                self._erasures.append(Erasure(recorded.version, at, event.by, event.reason))
+                self._all.append(Erasure(stream, recorded.version, at, event.by, event.reason))
                 found += [(first, first + size - 1, number) for first, size in event.positions]
-        for first, last, number in sorted(found):
-            self._starts.append(first)
-            self._ends.append(last)
-            self._which.append(number)
+        found.sort()
+        self._starts = array("q", (one[0] for one in found))
+        self._ends = array("q", (one[1] for one in found))
+        self._numbers = array("q", (one[2] for one in found))
+
+    def of(self, position: int) -> Erasure | None:
+        """The erasure that named the event at this position."""
+        index = bisect_right(self._starts, position) - 1
+        if index < 0 or position > self._ends[index]:
+            return None
+        return self._all[self._numbers[index]]

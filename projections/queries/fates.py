@@ -1,0 +1,61 @@
+"""What became of events later: messages that left the context, usage that was corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+
+from eventstore import codec
+from eventstore.log.engine import rows_of
+
+#: An event folds or removes a message once at most, and what removed it gave it its last state.
+_FATES = (
+    "SELECT m.seq, CASE WHEN m.removed_version <= ?1 THEN m.state WHEN m.folded_version <= ?1 "
+    "THEN iif(c.seq IS NULL, 'consolidated', 'compacted') END AS fate, "
+    "iif(m.removed_version <= ?1, m.removed_version, m.folded_version), c.seq "
+    "FROM messages AS m LEFT JOIN compactions AS c ON c.stream = m.stream "
+    "AND c.version = m.folded_version "
+    "WHERE m.stream = ?2 AND m.seq BETWEEN ?3 AND ?4 AND m.state <> 'active' AND fate IS NOT NULL"
+)
+_NEWEST = (
+    "SELECT key, position FROM usage WHERE stream = ? AND key IN (SELECT value FROM json_each(?))"
+)
+_NEWEST_UNTIL = (
+    "SELECT max(position) FROM events WHERE stream = ? AND position <= ? "
+    "AND type = 'usage.recorded' AND json_extract(facts, '$.key') = ?"
+)
+
+
+class Fate(NamedTuple):
+    """What took a message out of the context: its state, the event's version, the note's seq.
+
+    The note is the one that stands for the message, or stood for it until that was retracted.
+    """
+
+    state: str
+    version: int
+    note: int | None
+
+
+def fates(
+    connection: apsw.Connection, stream: int, version: int, first: int, last: int
+) -> dict[int, Fate]:
+    """What had become of the messages first … last at a version, by seq; active ones left out."""
+    rows = rows_of(connection, _FATES, (version, stream, first, last))
+    return {seq: Fate(*row) for seq, *row in rows}
+
+
+def newest_usage(
+    connection: apsw.Connection, stream: int, keys: Sequence[str], upto: int
+) -> dict[str, int]:
+    """Where the record of each of these model calls is that counts as of a position of the log.
+
+    The keys are of records at that position or before.
+    """
+    found: dict[str, int] = dict(rows_of(connection, _NEWEST, (stream, codec.encode(keys).decode())))
+    for key, position in found.items():
+        if position > upto:
+            found[key] = rows_of(connection, _NEWEST_UNTIL, (stream, upto, key))[0][0]
+    return found
