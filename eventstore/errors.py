@@ -262,3 +262,10 @@ class ImportFailedError(EventStoreError):
 
 class UnknownFormatError(ImportFailedError):
     """No importer recognises the file."""
+
+
+# -- exporting ---------------------------------------------------------------------------------
+
+
+class ExportFailedError(EventStoreError):
+    """An export could not be made; nothing stands under the name it was to have."""

@@ -20,6 +20,7 @@ from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
 from eventstore.cli.diff import diff_command
 from eventstore.cli.doctor import doctor
+from eventstore.cli.exporting import export
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
 from eventstore.cli.lineage import fork, tree
@@ -142,8 +143,8 @@ def main(context: click.Context) -> None:
 
 
 _COMMANDS = (
-    import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
-    fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
+    import_, export, sessions, show, search, resume, context_command, diff_command, log, replay,
+    fixture, fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
     erasures, demo,
 )  # fmt: skip
 

@@ -484,14 +484,20 @@ class ContentErased(Event, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ExportCreated(Event, frozen=True, kw_only=True, omit_defaults=True):
-    """An export of this session was made, up to `to_version`."""
+    """An export was begun, of this session or (`scope` ``log``) of the whole log.
+
+    It holds nothing after `to_position` of the log; `to_version` is the session's version there.
+    """
 
     type = "export.created"
+    schema = 2
     commutes = True
     content_type = ExportContent
 
     format: str
-    to_version: Whole
+    scope: str = "session"
+    to_version: Whole | None = None
+    to_position: Whole | None = None
     content: ExportContent | None = None
 
 

@@ -26,6 +26,7 @@ HEAD_BYTES = 64 * 1024
 
 #: Name of a format → module and class of its importer.
 _PLUGINS = {
+    "events-jsonl": "eventstore.exports.jsonl.importing:EventsJsonl",
     "claude-code": "eventstore.importers.claude_code:ClaudeCode",
     "nanobot": "eventstore.importers.nanobot.plugin:Nanobot",
     "hermes": "eventstore.importers.hermes:Hermes",

@@ -39,6 +39,12 @@ _INCARNATIONS = "SELECT id FROM streams WHERE session_id = ? ORDER BY incarnatio
 _STREAMS_LIKE = (
     _STREAM_COLUMNS + " WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id, incarnation"
 )
+_BEGUN = (
+    "FROM streams AS s CROSS JOIN events AS e ON e.stream = s.id AND e.version = 1 "
+    "WHERE s.id > ? AND e.position <= ?"
+)
+_STREAMS_BEGUN = f"SELECT s.id, s.session_id, s.incarnation, s.uid {_BEGUN} ORDER BY s.id LIMIT ?"
+_NUMBER_BEGUN = f"SELECT count(*) {_BEGUN}"
 _STREAM_HEAD = "SELECT version, leaf FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1"
 
 _MAX = (1 << 63) - 1
@@ -212,6 +218,19 @@ def streams_with_prefix(connection: apsw.Connection, prefix: str) -> list[Stream
     """Every stream whose session id starts with `prefix`."""
     rows = connection.execute(_STREAMS_LIKE, (prefix, prefix + "\U0010ffff")).fetchall()
     return [_with_version(connection, row) for row in rows]
+
+
+def streams_begun(
+    connection: apsw.Connection, after: int, upto: int, size: int
+) -> list[StreamHead]:
+    """At most `size` streams with numbers above `after` that had begun at a position, in order."""
+    rows = rows_of(connection, _STREAMS_BEGUN, (after, upto, size))
+    return [_with_version(connection, row) for row in rows]
+
+
+def number_begun(connection: apsw.Connection, upto: int) -> int:
+    """How many streams had begun at a position."""
+    return int(rows_of(connection, _NUMBER_BEGUN, (0, upto))[0][0])
 
 
 def _with_version(connection: apsw.Connection, row: Sequence[Any]) -> StreamHead:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from eventstore.log import blobs
+from eventstore.log.engine import rows_of
 
 _STREAM = "INSERT INTO streams (id, session_id, incarnation, uid) VALUES (?, ?, ?, ?)"
 _EVENT = (
@@ -16,6 +17,11 @@ _EVENT = (
 )
 _CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, ?)"
 _BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?)"
+_KEPT_BLOB = _BLOB + " ON CONFLICT (digest) DO NOTHING"
+_STORED = (
+    "SELECT e.leaf, c.body IS NOT NULL FROM events AS e "
+    "LEFT JOIN contents AS c ON c.position = e.position WHERE e.position = ?"
+)
 _REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 
 
@@ -43,3 +49,14 @@ def write_content(
 def write_blob(connection: apsw.Connection, digest: bytes, body: bytes) -> None:
     """A row of `blobs`."""
     connection.execute(_BLOB, (digest, body))
+
+
+def keep_blob(connection: apsw.Connection, digest: bytes, body: bytes) -> None:
+    """A row of `blobs`, unless it is there."""
+    connection.execute(_KEPT_BLOB, (digest, body))
+
+
+def stored_at(connection: apsw.Connection, position: int) -> tuple[bytes, bool]:
+    """The leaf of the event at a position that is there, and whether its content is."""
+    [(leaf, has_content)] = rows_of(connection, _STORED, (position,))
+    return leaf, bool(has_content)

@@ -349,6 +349,12 @@ class SqliteTransaction:
         for write in deferred:
             write(self.connection)
 
+    def wrote(self, head: Head) -> None:
+        """Say that this (exclusive) work wrote rows of the log itself, which ends with `head`."""
+        self.changed = True
+        self._written, self._position = head, head.position
+        self.forget_streams()
+
     def project(self) -> None:
         """Have the inline projections see everything before this (exclusive) transaction."""
         if self._inline is not None:

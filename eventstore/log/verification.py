@@ -14,7 +14,7 @@ checkpoint kept elsewhere.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -312,10 +312,18 @@ class _Scan:
             if chain.session_id != b"erased:" + chain.uid.hex().encode():
                 yield _finding(None, "stream", f"stream {number} was erased, but has a name")
         for session_id, found in seen.items():
-            # Every number up to the last is here or was renamed; the last may be any number.
-            filled = sum(1 for number in renamed.union(found) if 0 < number <= found[-1])
-            if found != sorted(set(found)) or found[0] < 1 or filled < found[-1]:
+            if not incarnations_fit(found, renamed):
                 yield _finding(None, "stream", f"session {session_id!r} has incarnations {found}")
+
+
+def incarnations_fit(found: Sequence[int], renamed: set[int]) -> bool:
+    """Whether these are the incarnations of an id, in order of their streams.
+
+    Every number up to the last is there, or is that of a session which erasure `renamed`.
+    """
+    # The last may be any number, so they are not counted one by one.
+    filled = sum(1 for number in renamed.union(found) if 0 < number <= found[-1])
+    return list(found) == sorted(set(found)) and found[0] >= 1 and filled >= found[-1]
 
 
 def _refresh_indexes(connection: apsw.Connection) -> None:

@@ -28,6 +28,7 @@ from eventstore.store import activities, derived, executor, past, reads, searchi
 from eventstore.store.activities import ActivityResult
 from eventstore.store.current import require_current
 from eventstore.store.lifecycle import spawn
+from eventstore.store.own import OWN
 from eventstore.store.points import At, position_at
 from eventstore.store.session import Session
 from eventstore.store.trees import Branch, branches
@@ -198,8 +199,13 @@ class SessionStore(Upkeep):
         return candidates[0]
 
     def sessions_with_prefix(self, prefix: str) -> list[Session]:
-        """The newest incarnation of every session whose id starts with `prefix`."""
+        """The newest incarnation of every session whose id starts with `prefix`.
+
+        The store's own session is found by its whole id only.
+        """
         newest = {head.session_id: head for head in self.log.streams_with_prefix(prefix)}
+        if prefix != OWN:
+            newest.pop(OWN, None)
         return [self._handle(head) for head in newest.values()]
 
     def session_of(self, stream: int) -> Session:

@@ -56,7 +56,11 @@ def branches(log: SqliteLog, stream: int | None) -> list[Branch]:
         require_current(connection)
         streams = None if stream is None else lineage.lineage_of(connection, stream)
         links = lineage.links(connection, streams)
-        listed = {one.row.stream: one for one in sessions.select(connection, streams=streams)}
+        listed = {
+            one.row.stream: one
+            for one in sessions.select(connection, streams=streams)
+            if streams is not None or one.row.source != sessions.OWN_SOURCE
+        }
         above = _above(sorted(listed), links, stream)
         order = _ordered(sorted(listed), above, stream)
         own = _counted(connection, streams, listed)

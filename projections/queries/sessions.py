@@ -33,6 +33,9 @@ _TEXT = (
 )
 _NAME_OF = f"SELECT {NAME} FROM streams AS s WHERE s.id = ?"  # noqa: S608
 
+#: The source of the store's own session, which is no conversation: what is recorded of the store.
+OWN_SOURCE = "agent-eventstore"
+
 #: How many characters of the first user message a preview shows.
 PREVIEW_CHARACTERS = 80
 

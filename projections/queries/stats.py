@@ -9,6 +9,7 @@ from typing import NamedTuple
 import apsw
 
 from eventstore.log.engine import rows_of
+from projections.queries.sessions import OWN_SOURCE
 
 #: µs of a day.
 DAY = 86_400_000_000
@@ -34,7 +35,10 @@ _USAGE_OF = (
     f"sum(cache_write), sum(output), sum(reasoning), sum(cost_nanos) FROM usage WHERE {_CHOSEN} "
     "GROUP BY stream, currency ORDER BY stream, currency"
 )
-_PARENTS = "SELECT stream, coalesce(parent, origin) FROM sessions ORDER BY stream"
+_PARENTS = (
+    f"SELECT stream, coalesce(parent, origin) FROM sessions WHERE source IS NOT '{OWN_SOURCE}' "  # noqa: S608
+    "ORDER BY stream"
+)
 
 #: Before every time that there is.
 ALWAYS = -(1 << 62)
@@ -98,5 +102,8 @@ def _as_json(streams: Sequence[int] | None) -> str | None:
 
 
 def parents(connection: apsw.Connection) -> dict[int, int | None]:
-    """The stream that each stream was spawned or else forked from, None for a root."""
+    """The stream that each stream was spawned or else forked from, None for a root.
+
+    The store's own session is left out.
+    """
     return {row[0]: row[1] for row in rows_of(connection, _PARENTS)}

@@ -1,0 +1,1 @@
+"""The log as JSON lines, without loss, and back into an equal log."""

@@ -1,0 +1,20 @@
+"""File names for sessions, whose ids can be any text."""
+
+from __future__ import annotations
+
+import re
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
+
+#: Characters of an id that stand in a file's name; every system allows as many.
+_LENGTH = 100
+
+
+def file_name(name: str, stream: int) -> str:
+    """A file name for the session of this name, which no other session has.
+
+    An id that is no plain name is shortened to its plain characters; the stream number tells it
+    from others then.
+    """
+    plain = _UNSAFE.sub("_", name).lstrip(".")[:_LENGTH]
+    return plain if plain == name and name.islower() else f"{plain or 'session'}.{stream}"
