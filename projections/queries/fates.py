@@ -27,6 +27,8 @@ _NEWEST_UNTIL = (
     "AND type = 'usage.recorded' AND json_extract(facts, '$.key') = ?"
 )
 
+_POSITIONS = "SELECT position FROM messages WHERE stream = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+
 
 class Fate(NamedTuple):
     """What took a message out of the context: its state, the event's version, the note's seq.
@@ -47,6 +49,11 @@ def fates(
     return {seq: Fate(*row) for seq, *row in rows}
 
 
+def positions(connection: apsw.Connection, stream: int, first: int, last: int) -> list[int]:
+    """Where the events of the messages first … last are, in order of seq."""
+    return [row[0] for row in rows_of(connection, _POSITIONS, (stream, first, last))]
+
+
 def newest_usage(
     connection: apsw.Connection, stream: int, keys: Sequence[str], upto: int
 ) -> dict[str, int]:
@@ -54,7 +61,9 @@ def newest_usage(
 
     The keys are of records at that position or before.
     """
-    found: dict[str, int] = dict(rows_of(connection, _NEWEST, (stream, codec.encode(keys).decode())))
+    found: dict[str, int] = dict(
+        rows_of(connection, _NEWEST, (stream, codec.encode(keys).decode()))
+    )
     for key, position in found.items():
         if position > upto:
             found[key] = rows_of(connection, _NEWEST_UNTIL, (stream, upto, key))[0][0]

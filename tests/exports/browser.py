@@ -134,7 +134,7 @@ def _get(url: str) -> Any:
 
 def _send(method: str, url: str, body: bytes | None) -> Any:
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310
+    request = urllib.request.Request(url, body, headers, method=method)
     try:
         with _DIRECT.open(request, timeout=90) as answer:
             return json.load(answer)["value"]

@@ -98,10 +98,15 @@ def part(value: Any, length: Length) -> Iterator[str]:
     match value:
         case str(words) | {"type": "text" | "input_text" | "output_text", "text": str(words)}:
             yield from text(words, length)
-        case {"type": "thinking", "thinking": str(words)} | {"type": "reasoning", "text": str(words)}:
+        case {"type": "thinking", "thinking": str(words)} | {
+            "type": "reasoning",
+            "text": str(words),
+        }:
             yield from folded(_label("Reasoning", words), text(words), "think")
         case {"type": str(kind)} if (found := attachment(value)) is not None:
             yield from _attached(kind, *found)
+        case {"type": "image" | "image_url" | "input_image"}:
+            yield from folded("Image that is elsewhere, not loaded", as_json(value))
         case {"type": str(kind)}:
             yield from folded(f"Part of type <b>{inline(on_one_line(kind, 60))}</b>",
                               as_json(value))  # fmt: skip
@@ -150,8 +155,8 @@ def _label(name: str, words: str) -> str:
     return f'<b>{name}</b> <span class="p">{inline(on_one_line(words, PREVIEW))}</span>'
 
 
-def call(one: ToolCall) -> Iterator[str]:
-    """A tool call, folded: its arguments, one below the other."""
+def call(one: ToolCall, spawned: str | None = None) -> Iterator[str]:
+    """A tool call, folded: its arguments, one below the other; and the session that it began."""
     arguments = one.arguments
     if isinstance(arguments, str):
         arguments = _parsed(arguments)
@@ -165,6 +170,8 @@ def call(one: ToolCall) -> Iterator[str]:
         f"<b>{inline(on_one_line(one.name, 80))}</b> "
         f'<code class="p">{inline(on_one_line(preview, PREVIEW))}</code>'
     )
+    if spawned is not None:
+        summary += f' <span class="n">began session {inline(on_one_line(spawned, 80))}</span>'
     yield from folded(summary, _arguments(arguments, one.id), "call")
 
 

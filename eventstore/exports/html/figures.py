@@ -95,6 +95,11 @@ def link(seq: int) -> str:
     return f'<a href="#m{seq}">#{seq}</a>'
 
 
+def event_link(version: int) -> str:
+    """A link to an event of the session."""
+    return f'<a href="#v{version}">event v{version}</a>'
+
+
 class Tally:
     """What the model calls of a turn used. A call counts where its newest record stands."""
 

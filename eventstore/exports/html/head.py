@@ -7,24 +7,25 @@ from collections.abc import Iterator
 from eventstore.exports.html.escaping import inline, on_one_line
 from eventstore.exports.html.figures import date_and_time, duration, money, plural, tokens
 from eventstore.exports.html.history import History
+from eventstore.exports.html.relatives import Relatives, forks
 from eventstore.store.points import At
 from eventstore.store.session import Session
 from eventstore.store.views import SessionInfo
 from projections.queries.usage import UsageTotals
 
-#: Relatives named one by one; of more, the number is told.
-_NAMED_MAX = 100
 
-
-def title_of(info: SessionInfo) -> str:
+def title_of(history: History, info: SessionInfo) -> str:
     """What the page is called."""
-    return on_one_line(info.title or f"Session {info.name}", 300)
+    title = info.title if history.texts else None
+    return on_one_line(title or f"Session {info.name}", 300)
 
 
-def head(session: Session, history: History, info: SessionInfo) -> Iterator[str]:
+def head(
+    session: Session, history: History, info: SessionInfo, children: Relatives
+) -> Iterator[str]:
     """The facts of the session as a list of names and values, and its usage."""
     yield "<dl>"
-    for name, value in _facts(session, history, info):
+    for name, value in _facts(history, info, children):
         yield f"<div><dt>{name}</dt><dd>{value}</dd></div>"
     yield "</dl>\n"
     at = At.version(history.version)
@@ -34,7 +35,7 @@ def head(session: Session, history: History, info: SessionInfo) -> Iterator[str]
         yield from _usage(session.usage(at), costs, models)
 
 
-def _facts(session: Session, history: History, info: SessionInfo) -> Iterator[tuple[str, str]]:
+def _facts(history: History, info: SessionInfo, children: Relatives) -> Iterator[tuple[str, str]]:
     yield "Session", f"<code>{inline(info.name)}</code>"
     if info.model:
         provider = f" of {inline(on_one_line(info.provider, 80))}" if info.provider else ""
@@ -55,19 +56,23 @@ def _facts(session: Session, history: History, info: SessionInfo) -> Iterator[tu
     if info.parent is not None:
         yield "Spawned by", f"<code>{inline(info.parent)}</code>"
     if info.origin is not None:
-        yield "Fork of", f"<code>{inline(info.origin)}</code> at version {info.origin_version or 0:,}"
-    for name, relatives in (("Sub-agents", session.children()), ("Forks", session.forks())):
-        if relatives:
-            yield name, _names(relatives)
+        yield (
+            "Fork of",
+            f"<code>{inline(info.origin)}</code> at version {info.origin_version or 0:,}",
+        )
+    for name, found in (("Sub-agents", children), ("Forks", forks(history))):
+        if found.count:
+            yield name, _names(found)
+    if not history.texts:
+        yield "Texts", "left out of this page"
     yield "Shown", f"versions 1 to {history.version:,}, position {history.position:,} of the log"
     yield "Last leaf", f"<code>{history.leaf.hex()}</code>"
 
 
-def _names(relatives: list[Session]) -> str:
-    names = [f"<code>{inline(one.id)}</code>" for one in relatives[:_NAMED_MAX]]
-    if len(relatives) > _NAMED_MAX:
-        names.append(f"and {len(relatives) - _NAMED_MAX:,} more")
-    return ", ".join(names)
+def _names(found: Relatives) -> str:
+    names = [f"<code>{inline(one)}</code>" for one in found.names]
+    more = found.count - len(names)
+    return ", ".join([*names, f"and {more:,} more"] if more else names)
 
 
 def _usage(

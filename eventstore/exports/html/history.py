@@ -16,7 +16,6 @@ from eventstore.events.catalogue import (
     ContextCompacted,
     MessageAppended,
     Run,
-    SessionCreated,
     UsageRecorded,
 )
 from eventstore.log import reading
@@ -24,14 +23,11 @@ from eventstore.log.port import Recorded
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import require_current
 from eventstore.store.session import Session
-from projections.queries import fates, lineage, messages, points, sessions
+from projections.queries import fates, points, sessions
 from projections.queries.fates import Fate
 
 #: Messages looked up together where only the beginning of each is shown.
 _FEW = 100
-
-#: Relatives named one by one.
-RELATIVES_MAX = 100
 
 
 class Erasure(NamedTuple):
@@ -64,13 +60,6 @@ class Entry(NamedTuple):
         return self.recorded.event.occurred_at or self.recorded.recorded_at
 
 
-class Relatives(NamedTuple):
-    """Sessions that came from this one: names, and how many more there are."""
-
-    names: list[str]
-    more: int
-
-
 class History:
     """The events 1 … `version` of a session, and what a page says about them.
 
@@ -87,8 +76,6 @@ class History:
             last = reading.by_positions(connection, [self.position], content=False)
             self.leaf = next((one.leaf for one in last), b"")
         self._erasures: dict[int, _Erasures] = {}
-        self.children, self.spawned = self._relatives(lineage.children)
-        self.forks, _ = self._relatives(lineage.forks)
 
     def entries(self) -> Iterator[Entry]:
         """Every event, in order."""
@@ -123,7 +110,7 @@ class History:
             for start in range(first, first + length, _FEW):
                 last = min(start + _FEW, first + length) - 1
                 with self.log.snapshot() as connection:
-                    positions = messages.positions(connection, self.stream, start, last)
+                    positions = fates.positions(connection, self.stream, start, last)
                     became = fates.fates(connection, self.stream, self.version, start, last)
                     found = {
                         one.position: one
@@ -159,9 +146,6 @@ class History:
         with self.log.reader() as connection:
             [whole] = reading.by_positions(connection, [recorded.position], content=True)
         return Entry(whole, fate, corrected, whole.event.content is None)
-
-    def _relatives(self, of: Callable[[apsw.Connection, int], list[int]]) -> ...:
-        ...
 
 
 class _Erasures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from eventstore.events.catalogue import (
     ContextCompacted,
@@ -13,9 +13,16 @@ from eventstore.events.catalogue import (
 )
 from eventstore.exports.html import bodies
 from eventstore.exports.html.escaping import inline, on_one_line
-from eventstore.exports.html.figures import clock, date_and_time, link, plural, seqs
+from eventstore.exports.html.figures import (
+    clock,
+    date_and_time,
+    event_link,
+    link,
+    plural,
+    seqs,
+)
 from eventstore.exports.html.history import Entry, History
-from projections.queries.messages import Fate, MessageRow
+from projections.queries.fates import Fate
 
 #: Classes of the style sheet; a role of another name looks like "other".
 _ROLES = {name: name for name in ("user", "assistant", "tool", "system")} | {"developer": "system"}
@@ -29,8 +36,10 @@ Message = MessageAppended | ContextCompacted
 class Messages:
     """Writes the messages of one session; remembers which tool calls wait for their results."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, spawned: Mapping[str, str]) -> None:
+        """`spawned` names the sub-agents' sessions by the tool calls that began them."""
         self._history = history
+        self._spawned = spawned
         self._waiting: OrderedDict[str, tuple[int, str]] = OrderedDict()
 
     def item(self, entry: Entry, *, inherited: bool = False) -> Iterator[str]:
@@ -70,7 +79,7 @@ class Messages:
         if isinstance(event, ContextCompacted):
             yield from self._replaced(event, inherited)
         if not isinstance(value, MessageContent):
-            yield erased(self._history, entry) if entry.erased else '<p class="none">empty</p>'
+            yield gone(self._history, entry) or '<p class="none">empty</p>'
             self._answered(event)
             return
         if event.role == "tool":
@@ -81,7 +90,7 @@ class Messages:
         yield from bodies.reasoning(value)
         yield from bodies.content(value)
         for one in value.tool_calls or ():
-            yield from bodies.call(one)
+            yield from bodies.call(one, self._spawned.get(one.id or ""))
             self._asked(event.seq, one.id, one.name)
         if not (value.text or value.parts or value.reasoning or value.tool_calls):
             yield '<p class="none">empty</p>'
@@ -145,37 +154,43 @@ class Messages:
 def listed(history: History, runs: tuple[Run, ...]) -> Iterator[str]:
     """Messages that left the context: a line and a link for each."""
     yield "<ol>"
-    for row in history.rows(runs):
-        role = inline(on_one_line(getattr(row.event, "role", ""), 24))
-        yield f"<li>{link(row.seq)} <b>{role}</b> {_begin(row)}</li>"
+    for entry in history.messages(runs):
+        event = entry.recorded.event
+        assert isinstance(event, MessageAppended | ContextCompacted)
+        role = inline(on_one_line(event.role, 24))
+        yield f"<li>{link(event.seq)} <b>{role}</b> {_begin(entry)}</li>"
     yield "</ol>"
 
 
-def erased(history: History, entry: Entry) -> str:
-    """The place of what was erased, with who did it and why, as far as it is on the record."""
-    found = history.erasure_of(entry.recorded.position)
+def gone(history: History, entry: Entry) -> str:
+    """What stands in the place of content that is not there: who erased it and why, if known."""
+    if entry.withheld:
+        return '<p class="none">text left out of this page</p>'
+    if not entry.erased:
+        return ""
+    found = history.erasure_of(entry.recorded)
     if found is None:
-        return '<p class="wiped"><b>Erased.</b> Who and why is not on the record of this session.</p>'
+        return '<p class="wiped"><b>Erased.</b> Who and why is not on the session\'s record.</p>'
     by = f" by {inline(found.by)}" if found.by else ""
     why = f" Reason: {inline(found.reason)}." if found.reason else " No reason was given."
-    shown = found.version <= history.version
-    more = f' <a href="#v{found.version}">Event {found.version}</a>' if shown else ""
+    own = found.stream == history.stream and found.version <= history.version
+    more = f" {event_link(found.version)}" if own else ""
     return f'<p class="wiped"><b>Erased</b>{by}, {date_and_time(found.at)}.{why}{more}</p>'
 
 
 def _words(fate: Fate) -> str:
     if fate.state == "compacted" and fate.note is not None:
         return f"replaced by note {link(fate.note)}"
-    by = f'<a href="#v{fate.version}">event {fate.version}</a>'
+    by = event_link(fate.version)
     words = {"consolidated": "taken out of the context by", "retracted": "retracted by"}
     return f"{words.get(fate.state, inline(fate.state) + ' by')} {by}"
 
 
-def _begin(row: MessageRow) -> str:
+def _begin(entry: Entry) -> str:
     """The beginning of a message, on one line, as HTML."""
-    value = row.event.content
+    value = entry.recorded.event.content
     if not isinstance(value, MessageContent):
-        return '<i class="none">erased</i>' if row.committed else ""
+        return '<i class="none">erased</i>' if entry.erased else ""
     words = [value.text or ""]
     words += [one.get("text", "") for one in value.parts or () if isinstance(one, dict)]
     words += [f"→ {one.name}" for one in value.tool_calls or ()]

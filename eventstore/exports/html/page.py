@@ -15,6 +15,7 @@ from importlib.resources import files
 from string import Template
 from typing import IO, NamedTuple
 
+from eventstore.exports.html import relatives
 from eventstore.exports.html.escaping import inline, plain
 from eventstore.exports.html.head import head, title_of
 from eventstore.exports.html.history import History
@@ -39,31 +40,35 @@ def write_page(
     out: IO[bytes],
     *,
     to_version: int | None = None,
+    texts: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Write one HTML page with everything of a session up to a version (its last one if None).
 
     The page needs no other file and no network. It is written as it is made: what is held in
-    memory is the largest message, not the session. `progress` is told the versions done and all.
+    memory is the largest message, not the session. Without `texts` it has facts only: who, when,
+    how much, but no content. `progress` is told the versions done and all.
 
     Raises `InvalidRangeError` for a version that the session does not have.
     """
     version = session.version if to_version is None else session.version_at(to_version)
     at = At.version(version)
-    history = History(session, version)
+    history = History(session, version, texts=texts)
     info = session.info(at)
     parts = _parts()
-    title = title_of(info)
+    title = title_of(history, info)
+    spawned = relatives.children(history)
 
     def chunks() -> Iterator[str]:
         values = parts.fixed | {
             "title": plain(title),
             "heading": inline(title),
-            "facts": "".join(head(session, history, info)),
+            "facts": "".join(head(session, history, info, spawned)),
         }
         yield parts.before.substitute(values)
         state = session.state(at)
-        yield from Timeline(history, state.prompt_position).chunks(progress)
+        timeline = Timeline(history, state.prompt_position, spawned.by_call)
+        yield from timeline.chunks(progress)
         yield parts.after.substitute(values)
 
     write(chunks(), out)

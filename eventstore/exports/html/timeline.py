@@ -6,7 +6,7 @@ follow each other are of one turn. Source records that are no messages are liste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from eventstore.events.catalogue import (
     ContextCompacted,
@@ -33,9 +33,12 @@ Progress = Callable[[int, int], None]
 class Timeline:
     """Writes the timeline of one session."""
 
-    def __init__(self, history: History, prompt_position: int | None) -> None:
+    def __init__(
+        self, history: History, prompt_position: int | None, spawned: Mapping[str, str]
+    ) -> None:
+        """`prompt_position` is where the prompt in force is; of `spawned` see `Messages`."""
         self._history = history
-        self._messages = Messages(history)
+        self._messages = Messages(history, spawned)
         self._prompt_position = prompt_position
         self._records: list[str] = []
         self._tally = Tally()
@@ -78,12 +81,11 @@ class Timeline:
         if isinstance(event, UsageRecorded) and not entry.corrected:
             self._tally.add(event)
         in_force = (
-            isinstance(event, PromptChanged)
-            and entry.recorded.position == self._prompt_position
+            isinstance(event, PromptChanged) and entry.recorded.position == self._prompt_position
         )
         yield from events.item(entry, self._history, in_force=in_force)
         if isinstance(event, SessionForked):
-            for taken in self._history.inherited(event.active):
+            for taken in self._history.messages(event.active):
                 yield from self._messages.item(taken, inherited=True)
 
     def _record(self, entry: Entry) -> Iterator[str]:
