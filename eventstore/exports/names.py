@@ -9,6 +9,9 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
 #: Characters of an id that stand in a file's name; every system allows as many.
 _LENGTH = 100
 
+#: The name of a folder's own page.
+INDEX = "index"
+
 
 def file_name(name: str, stream: int) -> str:
     """A file name for the session of this name, which no other session has.
@@ -17,4 +20,5 @@ def file_name(name: str, stream: int) -> str:
     from others then.
     """
     plain = _UNSAFE.sub("_", name).lstrip(".")[:_LENGTH]
-    return plain if plain == name and name.islower() else f"{plain or 'session'}.{stream}"
+    own = plain == name and name.islower() and name != INDEX
+    return plain if own else f"{plain or 'session'}.{stream}"

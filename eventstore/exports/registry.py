@@ -29,6 +29,7 @@ GROUP = "agent_eventstore.exporters"
 #: Name of a format → module and class of its exporter.
 _PLUGINS: dict[str, str] = {
     "events-jsonl": "eventstore.exports.jsonl.exporting:EventsJsonl",
+    "html": "eventstore.exports.html.exporting:Html",
 }
 
 #: Whether texts go out, or only what is known of them.
@@ -78,7 +79,9 @@ class Exporter(Protocol):
     """What an exporter owes.
 
     It may also have `per_session`, True when one session makes one document, and `options`, a
-    mapping of the options it takes to what they mean; see `is_per_session` and `options_of`.
+    mapping of the options it takes to what they mean; see `is_per_session` and `options_of`. With
+    ``index(request, folder, made)`` it also writes what lists the documents; `made` gives each
+    session with the name of its file, and writes that file when it is asked for.
     """
 
     @property

@@ -112,12 +112,23 @@ def export(
 
 
 def _export_each(exporter: Exporter, request: Request, folder: Path) -> None:
-    """One document a session, each in a file of its own."""
+    """One document a session, each in a file of its own, and the index of an exporter with one."""
+    made = _documents(exporter, request, folder)
+    index = getattr(exporter, "index", None)
+    if index is not None:
+        index(request, folder, made)
+    for _ in made:
+        pass
+
+
+def _documents(exporter: Exporter, request: Request, folder: Path) -> Iterator[tuple[Session, str]]:
+    """Each session with the name of its file, once that is written."""
     total = chosen.count(request)
     for number, session in enumerate(chosen.sessions(request), 1):
         path = folder / (file_name(session.name, session.stream) + exporter.suffix)
         with path.open("xb") as file:
             exporter.export(replace(request, sessions=[session], out=file, progress=None))
+        yield session, path.name
         if request.progress is not None:
             request.progress(number, total)
 

@@ -29,8 +29,10 @@ def item(entry: Entry, history: History, *, in_force: bool = False) -> Iterator[
         f'<span class="g"><a href="#v{recorded.version}">v{recorded.version}</a> '
         f'{_kind(event)}</span><div class="b">'
     )
-    if entry.erased or entry.withheld:
+    if entry.erased:
         yield f"<p>{line}</p>{gone(history, entry)}"
+    elif entry.withheld:
+        yield f'<p>{line} <span class="none">text left out</span></p>'
     elif body is None:
         yield f"<p>{line}</p>"
     else:

@@ -29,10 +29,9 @@ def head(
         yield f"<div><dt>{name}</dt><dd>{value}</dd></div>"
     yield "</dl>\n"
     at = At.version(history.version)
-    costs = session.usage_by("currency", at)
-    models = session.usage_by("model", at)
-    if sum(one.calls for one in costs.values()):
-        yield from _usage(session.usage(at), costs, models)
+    by_currency = session.usage_by("currency", at)
+    if sum(one.calls for one in by_currency.values()):
+        yield from _usage(session.usage(at), by_currency, session.usage_by("model", at))
 
 
 def _facts(history: History, info: SessionInfo, children: Relatives) -> Iterator[tuple[str, str]]:
@@ -75,21 +74,26 @@ def _names(found: Relatives) -> str:
     return ", ".join([*names, f"and {more:,} more"] if more else names)
 
 
-def _usage(
-    totals: UsageTotals,
-    costs: dict[str | int | None, UsageTotals],
-    models: dict[str | int | None, UsageTotals],
-) -> Iterator[str]:
-    known = [
+def costs(used: dict[str | int | None, UsageTotals]) -> list[str]:
+    """What was paid in each currency."""
+    return [
         money(one.cost_nanos, None if currency is None else str(currency))
-        for currency, one in costs.items()
+        for currency, one in used.items()
         if one.cost_nanos is not None
     ]
+
+
+def _usage(
+    totals: UsageTotals,
+    by_currency: dict[str | int | None, UsageTotals],
+    models: dict[str | int | None, UsageTotals],
+) -> Iterator[str]:
+    known = costs(by_currency)
     calls = plural(totals.calls, "model call")
     cost = " · ".join(known) if known else "no cost is recorded"
     yield f'<p class="total"><b>{cost}</b> · {calls} · {tokens(totals)}</p>\n'
     if len(models) > 1:
-        yield from _by_model(models, with_cost=len(known) == 1 and len(costs) == 1)
+        yield from _by_model(models, with_cost=len(known) == 1 and len(by_currency) == 1)
 
 
 def _by_model(models: dict[str | int | None, UsageTotals], *, with_cost: bool) -> Iterator[str]:

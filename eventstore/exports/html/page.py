@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import IO, NamedTuple
+from typing import IO
 
 from eventstore.exports.html import relatives
 from eventstore.exports.html.escaping import inline, plain
@@ -25,14 +25,6 @@ from eventstore.store.session import Session
 
 #: Characters that are written together.
 _BUFFER = 1 << 16
-
-
-class _Parts(NamedTuple):
-    """The template, cut where the timeline goes; and the style, the script and their policy."""
-
-    before: Template
-    after: Template
-    fixed: dict[str, str]
 
 
 def write_page(
@@ -55,21 +47,21 @@ def write_page(
     at = At.version(version)
     history = History(session, version, texts=texts)
     info = session.info(at)
-    parts = _parts()
     title = title_of(history, info)
     spawned = relatives.children(history)
 
     def chunks() -> Iterator[str]:
-        values = parts.fixed | {
+        values = {
             "title": plain(title),
             "heading": inline(title),
             "facts": "".join(head(session, history, info, spawned)),
         }
-        yield parts.before.substitute(values)
+        before, after = template("page.html", "$timeline", values)
+        yield before
         state = session.state(at)
         timeline = Timeline(history, state.prompt_position, spawned.by_call)
         yield from timeline.chunks(progress)
-        yield parts.after.substitute(values)
+        yield after
 
     write(chunks(), out)
 
@@ -87,6 +79,18 @@ def write(chunks: Iterator[str], out: IO[bytes]) -> None:
     out.write("".join(waiting).encode())
 
 
+def template(name: str, place: str, values: Mapping[str, str]) -> tuple[str, str]:
+    """A template of this package with these values, what is before `place` and what is after.
+
+    It has the style, the script and the policy that allows these two.
+    """
+    style, script = _file("page.css"), _file("page.js")
+    known = {"style": style, "script": script, "policy": policy(style, script)}
+    before, after = _file(name).split(place)
+    filled = known | dict(values)
+    return Template(before).substitute(filled), Template(after).substitute(filled)
+
+
 def policy(style: str, script: str) -> str:
     """The content security policy of a page with this style and script."""
     return (
@@ -100,11 +104,5 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _parts() -> _Parts:
-    folder = files("eventstore.exports.html")
-    page, style, script = (
-        (folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
-    )
-    before, after = page.split("$timeline")
-    fixed = {"style": style, "script": script, "policy": policy(style, script)}
-    return _Parts(Template(before), Template(after), fixed)
+def _file(name: str) -> str:
+    return (files("eventstore.exports.html") / name).read_text(encoding="utf-8")
