@@ -73,8 +73,12 @@ def _cut(value: str, length: Length) -> int:
 
 def as_json(value: Any, length: Length = RESULT) -> Iterator[str]:
     """A value as indented JSON text."""
-    formatted = msgspec.json.format(codec.encode(value), indent=2)
-    return text(formatted.decode(), length)
+    encoded = codec.encode(value)
+    try:
+        formatted = msgspec.json.format(encoded, indent=2).decode()
+    except msgspec.DecodeError:  # of lone surrogates, which are shown as such
+        formatted = json.dumps(codec.decode(encoded), ensure_ascii=False, indent=2)
+    return text(formatted, length)
 
 
 def folded(summary: str, body: Iterator[str], kind: str = "fold") -> Iterator[str]:

@@ -38,7 +38,7 @@ class Html(Struct, frozen=True):
         page.write_page(
             session,
             request.stream(),
-            to_version=session.version_at(At.position(request.to_position)),
+            to_position=request.to_position,
             texts=request.content == "full",
             progress=request.progress,
         )
@@ -66,7 +66,7 @@ def _index(request: Request, made: Iterator[tuple[Session, str]]) -> Iterator[st
 def _row(request: Request, session: Session, name: str) -> str:
     at = At.position(request.to_position)
     info = session.info(at)
-    history = History(session, info.version, texts=request.content == "full")
+    history = History(session, info.version, request.to_position, texts=request.content == "full")
     used = session.usage_by("currency", at)
     known = costs(used)
     cells = (

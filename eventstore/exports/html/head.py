@@ -64,7 +64,7 @@ def _facts(history: History, info: SessionInfo, children: Relatives) -> Iterator
             yield name, _names(found)
     if not history.texts:
         yield "Texts", "left out of this page"
-    yield "Shown", f"versions 1 to {history.version:,}, position {history.position:,} of the log"
+    yield "Shown", f"versions 1 to {history.version:,}, the log up to {history.position:,}"
     yield "Last leaf", f"<code>{history.leaf.hex()}</code>"
 
 

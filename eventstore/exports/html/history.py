@@ -63,18 +63,24 @@ class Entry(NamedTuple):
 class History:
     """The events 1 … `version` of a session, and what a page says about them.
 
+    `position` is how far the log is known: without one, as far as the session is at this version.
     Without `texts` no content is read.
     """
 
-    def __init__(self, session: Session, version: int, *, texts: bool = True) -> None:
+    def __init__(
+        self, session: Session, version: int, position: int | None = None, *, texts: bool = True
+    ) -> None:
         self.log = session.store.log
         self.stream = session.stream
         self.version = version
         self.texts = texts
-        with self.log.reader() as connection:
-            self.position = points.position_of(connection, self.stream, version)
-            last = reading.by_positions(connection, [self.position], content=False)
-            self.leaf = next((one.leaf for one in last), b"")
+        with self.log.snapshot() as connection:
+            last = points.position_of(connection, self.stream, version)
+            following = points.position_of(connection, self.stream, version + 1)
+            head = following - 1 if following else reading.head_of(connection).position
+            self.position = head if position is None else position
+            found = reading.by_positions(connection, [last], content=False)
+            self.leaf = next((one.leaf for one in found), b"")
         self._erasures: dict[int, _Erasures] = {}
 
     def entries(self) -> Iterator[Entry]:

@@ -32,20 +32,24 @@ def write_page(
     out: IO[bytes],
     *,
     to_version: int | None = None,
+    to_position: int | None = None,
     texts: bool = True,
     progress: Progress | None = None,
 ) -> None:
     """Write one HTML page with everything of a session up to a version (its last one if None).
 
-    The page needs no other file and no network. It is written as it is made: what is held in
-    memory is the largest message, not the session. Without `texts` it has facts only: who, when,
-    how much, but no content. `progress` is told the versions done and all.
+    `to_position`, a position of the log, can be given instead. The page needs no other file and no
+    network. It is written as it is made: what is held in memory is the largest message, not the
+    session. Without `texts` it has facts only: who, when, how much, but no content. `progress` is
+    told the versions done and all.
 
-    Raises `InvalidRangeError` for a version that the session does not have.
+    Raises `InvalidRangeError` for a version or position that there is not.
     """
+    if to_position is not None:
+        to_version = session.version_at(At.position(to_position))
     version = session.version if to_version is None else session.version_at(to_version)
     at = At.version(version)
-    history = History(session, version, texts=texts)
+    history = History(session, version, to_position, texts=texts)
     info = session.info(at)
     title = title_of(history, info)
     spawned = relatives.children(history)
