@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -54,8 +55,21 @@ class Page:
         return _post(f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})
 
     def click(self, selector: str) -> None:
-        """Click as a person would: fails when the element cannot be seen or is covered."""
-        _post(f"{self._session}/element/{self._find(selector)}/click", {})
+        """Click as a person would: fails when the element cannot be seen or is covered.
+
+        What is far down the page is laid out when it is scrolled to, so it may take a moment.
+        """
+        element = self._find(selector)
+        for _ in range(40):
+            self.run("arguments[0].scrollIntoView({block: 'center'})", {_ELEMENT: element})
+            try:
+                _post(f"{self._session}/element/{element}/click", {})
+                return
+            except RuntimeError as error:
+                if "not interactable" not in str(error):
+                    raise
+                time.sleep(0.05)
+        raise RuntimeError(f"{selector} cannot be clicked")
 
     def type(self, selector: str, text: str) -> None:
         _post(f"{self._session}/element/{self._find(selector)}/value", {"text": text})
@@ -65,14 +79,20 @@ class Page:
         found: list[Any] = _post(f"{self._session}/se/log", {"type": kind})
         return found
 
-    def requests(self) -> list[str]:
-        """What the browser has asked for since the last look, whatever came of it."""
+    def requests(self, path: Path) -> dict[str, str | None]:
+        """What this page has asked for since the last look, and why it was stopped, if it was."""
         messages = [json.loads(one["message"])["message"] for one in self.log("performance")]
-        return [
-            one["params"]["request"]["url"]
-            for one in messages
-            if one["method"] == "Network.requestWillBeSent"
-        ]
+        sent: dict[str, str] = {}
+        found: dict[str, str | None] = {}
+        for message in messages:
+            values = message["params"]
+            if message["method"] == "Network.requestWillBeSent":
+                if values["documentURL"].startswith(path.as_uri()):
+                    sent[values["requestId"]] = values["request"]["url"]
+                    found[values["request"]["url"]] = None
+            elif message["method"] == "Network.loadingFailed" and values["requestId"] in sent:
+                found[sent[values["requestId"]]] = values.get("blockedReason")
+        return found
 
     def screenshot(self) -> bytes:
         return base64.b64decode(_get(f"{self._session}/screenshot"))
