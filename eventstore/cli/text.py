@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from datetime import datetime
 
-#: What must not reach a terminal as it is: control characters, which can move the cursor, retitle
-#: the window or fake a prompt; marks that reorder text; line ends but ``\n``; lone surrogates,
-#: which no terminal encoding has.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def visible(text: str) -> str:
-    """`text` with its unsafe characters as escapes, as in a Python literal; lines are kept."""
-    return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
-
-
-def inline(text: str) -> str:
-    """`text` made visible, line ends and tabs as escapes too: for ids and error messages."""
-    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+from eventstore.visible import inline as inline
+from eventstore.visible import visible as visible
 
 
 def on_one_line(text: str) -> str:
     """`text` made visible, with line ends and runs of blanks as single blanks."""
     return visible(" ".join(text.split()))
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def width_of(text: str) -> int:

@@ -29,6 +29,10 @@ GROUP = "agent_eventstore.exporters"
 #: Name of a format → module and class of its exporter.
 _PLUGINS: dict[str, str] = {
     "events-jsonl": "eventstore.exports.jsonl.exporting:EventsJsonl",
+    "otel": "eventstore.exports.otel.exporting:Otel",
+    "openai": "eventstore.exports.openai:OpenAI",
+    "markdown": "eventstore.exports.markdown:Markdown",
+    "parquet": "eventstore.exports.parquet.exporting:Parquet",
     "html": "eventstore.exports.html.exporting:Html",
 }
 
@@ -78,8 +82,9 @@ class Request(Struct, frozen=True, kw_only=True):
 class Exporter(Protocol):
     """What an exporter owes.
 
-    It may also have `per_session`, True when one session makes one document, and `options`, a
-    mapping of the options it takes to what they mean; see `is_per_session` and `options_of`. With
+    It may also have `per_session`, True when one session makes one document; `options`, a mapping
+    of the options it takes to what they mean; and `check`, a function of the options and
+    of `content`, which raises an `EventStoreError` when the export could not be made. With
     ``index(request, folder, made)`` it also writes what lists the documents; `made` gives each
     session with the name of its file, and writes that file when it is asked for.
     """
@@ -118,13 +123,19 @@ def options_of(exporter: Exporter) -> Mapping[str, str]:
     return found
 
 
-def check_options(exporter: Exporter, options: Mapping[str, str]) -> None:
-    """Raise `InvalidValueError` for an option that the exporter does not take."""
+def check(exporter: Exporter, options: Mapping[str, str], content: str) -> None:
+    """Refuse what the exporter cannot do, before anything is recorded or written.
+
+    Raises `InvalidValueError` for an option that it does not take, and what its own `check` raises.
+    """
     known = options_of(exporter)
     for name in options:
         if name not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
             raise InvalidValueError(f"{exporter.name} has no option {name!r}; {has}")
+    own: Callable[..., None] | None = getattr(exporter, "check", None)
+    if own is not None:
+        own(options, content)
 
 
 def formats() -> list[str]:

@@ -77,7 +77,7 @@ def export(
     exporter = registry.exporter(format)
     if content not in CONTENTS:
         raise InvalidValueError(f"content is one of {', '.join(CONTENTS)}, not {content!r}")
-    registry.check_options(exporter, options or {})
+    registry.check(exporter, options or {}, content)
     several = registry.is_per_session(exporter) and (sessions is None or len(sessions) != 1)
     in_folder = several or not exporter.suffix
     if not isinstance(target, str | Path):

@@ -215,10 +215,11 @@ def tool_calls(log: SqliteLog, stream: int) -> list[ToolCallView]:
     """Every tool call of a session, in order."""
     with log.snapshot() as connection:
         require_current(connection)
-        return [_tool_call(connection, row) for row in calls.tool_calls(connection, stream)]
+        return [tool_call_view(connection, row) for row in calls.tool_calls(connection, stream)]
 
 
-def _tool_call(connection: apsw.Connection, row: calls.CallRow) -> ToolCallView:
+def tool_call_view(connection: apsw.Connection, row: calls.CallRow) -> ToolCallView:
+    """The view of a row of `tool_calls`, with the texts of the call and its result."""
     call_id, seq, ordinal, position, called_at, result_seq, result_position, failed, answered = row
     asked = sessions.text_at(connection, position)
     answer = sessions.text_at(connection, result_position)

@@ -37,7 +37,8 @@ _STATES_AT = (
     "SELECT seq, CASE WHEN removed_version <= ?1 THEN state WHEN folded_version <= ?1 THEN "
     "(SELECT CASE e.type WHEN 'context.compacted' THEN 'compacted' ELSE 'consolidated' END "
     "FROM events AS e WHERE e.stream = m.stream AND e.version = m.folded_version) END "
-    "FROM messages AS m WHERE stream = ?2 AND state <> 'active' ORDER BY seq"
+    "FROM messages AS m WHERE stream = ?2 AND seq BETWEEN ?3 AND ?4 AND state <> 'active' "
+    "ORDER BY seq"
 )
 
 
@@ -96,7 +97,9 @@ def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> li
     return found
 
 
-def states_at(connection: apsw.Connection, stream: int, version: int) -> dict[int, str]:
-    """What the messages of a session were at a version, by seq; active ones are left out."""
-    rows = rows_of(connection, _STATES_AT, (version, stream))
+def states_at(
+    connection: apsw.Connection, stream: int, version: int, first: int = 1, last: int = _ALL
+) -> dict[int, str]:
+    """What the messages first … last were at a version, by seq; active ones are left out."""
+    rows = rows_of(connection, _STATES_AT, (version, stream, first, last))
     return {seq: state for seq, state in rows if state is not None}

@@ -8,6 +8,8 @@ import apsw
 from msgspec import Struct
 
 from eventstore.errors import InvalidValueError
+from eventstore.events.catalogue import UsageRecorded
+from eventstore.log import reading
 from eventstore.log.engine import rows_of
 
 _SUMS = (
@@ -37,6 +39,37 @@ _PAST = (
     "WHERE stream IN (%s) AND position <= ? AND type = 'usage.recorded' "
     "GROUP BY stream, json_extract(facts, '$.key'))"
 )
+
+
+_CALL = (
+    "key, position, round, model, provider, input, cache_read, cache_write, output, reasoning, "
+    "cost_nanos, currency, cost_source, recorded_at"
+)
+_PAGE_OF_CALLS = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key >= ? ORDER BY key LIMIT ?"  # noqa: S608
+_ONE_CALL = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key = ?"  # noqa: S608
+_PAST_CALL = (
+    "SELECT position FROM events WHERE stream = ? AND position <= ? AND type = 'usage.recorded' "
+    "AND json_extract(facts, '$.key') = ? ORDER BY position DESC LIMIT 1"
+)
+
+
+class UsageCall(Struct, frozen=True):
+    """One model call; the fields are those of `UsageRecorded`, `at` in µs since 1970."""
+
+    key: str
+    position: int
+    round: int | None
+    model: str | None
+    provider: str | None
+    input: int
+    cache_read: int
+    cache_write: int
+    output: int
+    reasoning: int
+    cost_nanos: int | None
+    currency: str | None
+    cost_source: str | None
+    at: int
 
 
 class UsageTotals(Struct, frozen=True, kw_only=True):
@@ -72,6 +105,47 @@ def totals(
     marks = ",".join("?" * len(streams))
     sql = f"{past} SELECT {_SUMS} FROM recorded WHERE stream IN ({marks})"  # noqa: S608
     return _totals(rows_of(connection, sql, (*values, *streams))[0])
+
+
+def page_of_calls(
+    connection: apsw.Connection, stream: int, after: str | None, upto: int, limit: int
+) -> tuple[list[UsageCall], str | None]:
+    """Model calls of a session with keys after `after`, as of a position of the log.
+
+    Looks at most at `limit` keys; also the last of them, None when there are no more.
+    """
+    first = "" if after is None else after + "\0"  # no text is between the two
+    rows = rows_of(connection, _PAGE_OF_CALLS, (stream, first, limit))
+    found = []
+    for call in (UsageCall(*row) for row in rows):
+        known = call if call.position <= upto else _past_call(connection, stream, call.key, upto)
+        if known is not None:
+            found.append(known)
+    return found, rows[-1][0] if rows else None
+
+
+def call_of(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:
+    """A model call of a session by its key, as of a position of the log."""
+    row = connection.execute(_ONE_CALL, (stream, key)).fetchone()
+    if row is None:
+        return None
+    call = UsageCall(*row)
+    return call if call.position <= upto else _past_call(connection, stream, key, upto)
+
+
+def _past_call(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:
+    """A model call as it had been recorded until a position, None when it had not."""
+    position = connection.execute(_PAST_CALL, (stream, upto, key)).get
+    if position is None:
+        return None
+    [recorded] = reading.by_positions(connection, [int(position)], content=False)
+    e = recorded.event
+    assert isinstance(e, UsageRecorded)
+    return UsageCall(
+        e.key, recorded.position, e.round, e.model, e.provider, e.input, e.cache_read,
+        e.cache_write, e.output, e.reasoning, e.cost_nanos, e.currency, e.cost_source,
+        e.occurred_at or recorded.recorded_at,
+    )  # fmt: skip
 
 
 def by(

@@ -1,0 +1,1 @@
+"""Sessions as OpenTelemetry traces, by the semantic conventions for generative AI."""

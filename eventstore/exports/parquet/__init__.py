@@ -1,0 +1,1 @@
+"""Sessions, messages, tool calls, usage and compactions as Parquet files."""
