@@ -39,6 +39,7 @@ HOSTILE = (
     "$timeline $title ${style} $$ {{timeline}} %s {0}",
     "&lt;script&gt;window.owned=1&lt;/script&gt; &#60;b&#62; &amp;",
     "\u202egnp.exe \u2066\u2067\u2069 \u200f", "\x00\x1b]0;owned\x07\x9b31m\x7f", "\ud800 \udfff",
+    "\r\none\rtwo\r\n\r\n",
     "\U000e0041\U000e0042 zero\u200bwidth \ufeff",
 )  # fmt: skip
 

@@ -328,6 +328,30 @@ def test_what_was_erased_is_gone_and_says_who_and_why(store: SessionStore) -> No
     assert not early.one("p", "wiped").all("a")
 
 
+def test_what_was_left_out_of_a_page_is_not_called_erased(store: SessionStore) -> None:
+    session = store.create("s")
+    session.append("user", "kept")
+    session.append("user", "gone")
+    session.append("user", "kept")
+    session.erase_events([session.messages()[1].position], by="dpo")
+    page = page_of(session, texts=False)
+    assert [page.by_id(f"v{version}").one("div", "b").text[:12] for version in (2, 3, 4)] == [
+        "text left ou", "Erased by dp", "text left ou",
+    ]  # fmt: skip
+
+
+def test_relatives_are_those_of_the_time_that_is_shown(store: SessionStore) -> None:
+    session = store.create("s")
+    session.append("user", "one")
+    session.spawn("first")
+    position = store.head.position
+    session.spawn("second")
+    early = page_of(session, to_position=position).one("header").text
+    assert "first" in early
+    assert "second" not in early
+    assert "first, second" in page_of(session).one("header").text
+
+
 def test_an_erased_session_has_a_page_that_holds_none_of_it(store: SessionStore) -> None:
     session = tell_everything(store, "needle", "needle-id")
     before = written(session)
