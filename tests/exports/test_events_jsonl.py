@@ -281,9 +281,15 @@ def test_what_was_erased_in_one_of_two_copies_does_not_come_back(
     with imported(full, tmp_path) as copy:
         [message] = copy.session("gone").messages()
         copy.session("gone").erase_events([message.position])
+        copy.session("root").erase_events([8, 10])  # which share a blob
+        assert log_of(copy)["blobs"] == []
         before = log_of(copy)
         imported(full, tmp_path, copy)
         assert log_of(copy) == before
+        assert copy.verify() == []
+        assert BIG[:1000].encode() not in b"".join(
+            path.read_bytes() for path in tmp_path.glob("copy.db*")
+        )
         store.session("gone").erase_events([message.position])
         with (
             imported(full, tmp_path, SessionStore.open(tmp_path / "third.db")) as third,
