@@ -29,6 +29,13 @@ _NEWEST_UNTIL = (
 
 _POSITIONS = "SELECT position FROM messages WHERE stream = ? AND seq BETWEEN ? AND ? ORDER BY seq"
 
+#: The index over redactions is of this expression.
+_REDACTED = (
+    "SELECT j.value, max(e.version) FROM json_each(?) AS j CROSS JOIN events AS e "
+    "WHERE e.type = 'content.redacted' AND json_extract(e.facts, '$.position') = j.value "
+    "GROUP BY j.value"
+)
+
 
 class Fate(NamedTuple):
     """What took a message out of the context: its state, the event's version, the note's seq.
@@ -68,3 +75,8 @@ def newest_usage(
         if position > upto:
             found[key] = rows_of(connection, _NEWEST_UNTIL, (stream, upto, key))[0][0]
     return found
+
+
+def redactions(connection: apsw.Connection, positions: Sequence[int]) -> dict[int, int]:
+    """The version of the newest event that redacted each of these events; others left out."""
+    return dict(rows_of(connection, _REDACTED, (codec.encode(positions).decode(),)))

@@ -28,6 +28,7 @@ from eventstore.events import catalogue as ev
 from eventstore.exports import runner
 from eventstore.exports.html import escaping, write_page
 from eventstore.exports.html.history import History
+from eventstore.redaction import redact
 from eventstore.session import runs
 from projections.queries import fates, messages
 
@@ -326,6 +327,26 @@ def test_what_was_erased_is_gone_and_says_who_and_why(store: SessionStore) -> No
     early = page_of(session, to_version=4)
     assert "Article 17" in early.text
     assert not early.one("p", "wiped").all("a")
+
+
+def test_what_was_redacted_is_marked_and_says_what_was_found(store: SessionStore) -> None:
+    session = store.create("s")
+    session.append("user", "write to jane@example.org")
+    session.append("assistant", "fine")
+    version = session.version
+    redact(store, [session], by="desk", reason="asked")
+    page = page_of(session)
+    assert "jane@" not in page.text
+    message = page.by_id("v2")
+    assert "[redacted: email]" in message.text
+    assert message.one("p", "marks").text == "redacted by event v4"
+    assert not page.by_id("v3").all("p", "marks")
+    event = page.by_id("v4").text
+    assert "1 by email@" in event
+    assert "by desk. Reason: asked" in event
+    early = page_of(session, to_version=version).by_id("v2")
+    assert early.one("p", "marks").text == "redacted"
+    assert not early.one("p", "marks").all("a")
 
 
 def test_what_was_left_out_of_a_page_is_not_called_erased(store: SessionStore) -> None:

@@ -156,6 +156,17 @@ def _erasing(e: ev.ContentErased, _: History) -> Said:
     line = f"<b>Content of {plural(number, 'event')} erased</b>"
     line += " with the session's id" if e.scope == "session" else ""
     line += f" by {inline(e.by)}" if e.by else ""
+    line += f" on the basis of {inline(e.basis)}" if e.basis else ""
+    return line + (f". Reason: {inline(e.reason)}" if e.reason else ""), None
+
+
+def _redacting(e: ev.ContentRedacted, _: History) -> Said:
+    """What was found and where; the redacted content itself stands where it belongs."""
+    found = ", ".join(
+        f"{one.count:,} by {inline(one.detector)} in {inline(one.part)}" for one in e.replaced
+    )
+    line = f"<b>Content redacted</b> of the event at position {e.position:,}: {found}"
+    line += f" · by {inline(e.by)}" if e.by else ""
     return line + (f". Reason: {inline(e.reason)}" if e.reason else ""), None
 
 
@@ -203,6 +214,7 @@ DESCRIBED: dict[type[Event], Callable[[Any, History], Said]] = {
     ev.MessagesRetracted: _removed("retracted"),
     ev.MessagesCleared: lambda e, _: (f"Cleared: all {plural(e.count, 'message')}", None),
     ev.ContentErased: _erasing,
+    ev.ContentRedacted: _redacting,
     ev.ExportCreated: _exported,
     ev.RecordImported: _record,
     ev.ToolCalled: _activity,

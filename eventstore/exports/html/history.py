@@ -38,6 +38,7 @@ class Erasure(NamedTuple):
     at: int
     by: str | None
     reason: str | None
+    basis: str | None
 
 
 class Entry(NamedTuple):
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
 
     `fate` says why a message is no longer active; `corrected` that a later record of the same
     model call counts instead of this one; `erased` that its content is gone, and `withheld` that it
-    is not part of this page.
+    is not part of this page; `redacted` is the version of the event that put marks into it.
     """
 
     recorded: Recorded
@@ -53,6 +54,7 @@ class Entry(NamedTuple):
     corrected: bool = False
     erased: bool = False
     withheld: bool = False
+    redacted: int | None = None
 
     @property
     def at(self) -> int:
@@ -100,6 +102,7 @@ class History:
                 bounds = (min(seqs), max(seqs)) if seqs else (0, 0)
                 became = fates.fates(connection, self.stream, self.version, *bounds)
                 keys = {one.event.key for one in page if isinstance(one.event, UsageRecorded)}
+                marked = fates.redactions(connection, [one.position for one in page])
                 newest = fates.newest_usage(connection, self.stream, sorted(keys), self.position)
             for recorded in page:
                 event = recorded.event
@@ -107,7 +110,7 @@ class History:
                     recorded,
                     became.get(getattr(event, "seq", 0)),
                     isinstance(event, UsageRecorded) and newest[event.key] != recorded.position,
-                )
+                )._replace(redacted=marked.get(recorded.position))
             after = page[-1].version
 
     def messages(self, runs: tuple[Run, ...]) -> Iterator[Entry]:
@@ -172,7 +175,9 @@ class _Erasures:
                 assert isinstance(event, ContentErased)
                 number = len(self._all)
                 at = event.occurred_at or recorded.recorded_at
-                self._all.append(Erasure(stream, recorded.version, at, event.by, event.reason))
+                self._all.append(
+                    Erasure(stream, recorded.version, at, event.by, event.reason, event.basis)
+                )
                 found += [(first, first + size - 1, number) for first, size in event.positions]
         found.sort()
         self._starts = array("q", (one[0] for one in found))

@@ -57,14 +57,18 @@ class Messages:
             f'<article class="{" ".join(classes)}"{place}><h3><a id="m{event.seq}" '
             f'href="#m{event.seq}">#{event.seq}</a> <b>{role}</b></h3><div class="b">'
         )
-        yield self._marks(event, entry.fate, inherited)
+        yield self._marks(event, entry, inherited)
         yield from self._body(entry, event, inherited)
         yield f"</div>{clock(entry.at)}</article>\n"
 
-    def _marks(self, event: Message, fate: Fate | None, inherited: bool) -> str:
+    def _marks(self, event: Message, entry: Entry, inherited: bool) -> str:
         marks = []
-        if fate is not None:
-            marks.append(f'<span class="mark">{_words(fate)}</span>')
+        if entry.fate is not None:
+            marks.append(f'<span class="mark">{_words(entry.fate)}</span>')
+        if entry.redacted is not None:
+            shown = entry.redacted <= self._history.version
+            by = f" by {event_link(entry.redacted)}" if shown else ""
+            marks.append(f'<span class="mark bad">redacted{by}</span>')
         if inherited:
             marks.append('<span class="mark">taken over</span>')
         if isinstance(event, MessageAppended):
@@ -173,6 +177,7 @@ def gone(history: History, entry: Entry) -> str:
         return '<p class="wiped"><b>Erased.</b> Who and why is not on the session\'s record.</p>'
     by = f" by {inline(found.by)}" if found.by else ""
     why = f" Reason: {inline(found.reason)}." if found.reason else " No reason was given."
+    why += f" Basis: {inline(found.basis)}." if found.basis else ""
     own = found.stream == history.stream and found.version <= history.version
     more = f" {event_link(found.version)}" if own else ""
     return f'<p class="wiped"><b>Erased</b>{by}, {date_and_time(found.at)}.{why}{more}</p>'
