@@ -130,6 +130,13 @@ def test_columns_have_types_and_the_file_says_where_it_is_from(
     assert row == ("TIMESTAMP WITH TIME ZONE", store.session("root").info().created_at)
 
 
+def test_no_column_has_to_be_quoted(store: SessionStore, tmp_path: Path) -> None:
+    folder = exported(store, tmp_path / "out")
+    for name, columns in TABLES.items():
+        chosen = ", ".join(column for column, _ in columns)
+        assert len(ask(folder, f"SELECT {chosen} FROM {{{name}}} ORDER BY {chosen}")) > 0
+
+
 def test_without_texts_no_text_goes_out(store: SessionStore, tmp_path: Path) -> None:
     folder = exported(store, tmp_path / "out", content="none")
     columns = {
