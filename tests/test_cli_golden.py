@@ -153,6 +153,17 @@ def test_what_backup_and_restore_say_is_as_shown(form: str, db: Path) -> None:
     golden(f"restore.{form}", done.stdout.replace(str(db.parent), "<dir>"))
 
 
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_an_export_says_is_as_shown(form: str, db: Path) -> None:
+    as_json = ["--json"] if form == "json" else []
+    done = run("export", "--all", "-f", "otel", "-o", db.with_name("x"), "--db", db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"export.{form}", done.stdout.replace(str(db.parent), "<dir>"))
+    done = run("export", "--list-formats", *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"export-formats.{form}", done.stdout)
+
+
 @pytest.fixture
 def transcripts(db: Path) -> Path:
     """A folder with the demo's transcript, with one damaged line, and an empty file."""

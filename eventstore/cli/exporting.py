@@ -16,7 +16,7 @@ from eventstore.cli.output import (
     terminal_width,
     write_json_object,
 )
-from eventstore.cli.text import inline, plural
+from eventstore.cli.text import inline
 from eventstore.errors import InvalidValueError
 from eventstore.exports import registry, runner
 from eventstore.exports.runner import STDOUT, Exported
@@ -73,12 +73,12 @@ def export(
     force: bool,
     list_formats: bool,
 ) -> None:
-    """Write the log, or sessions of it, in a format that others use.
+    """Write the log or sessions of it in other formats.
 
     \b
     Examples:
       eventstore export --list-formats
-      eventstore export --all -f jsonl -o log.jsonl --recipient "Audit, Example Ltd"
+      eventstore export --all -f events-jsonl -o log.jsonl --recipient "Audit"
       eventstore export 5f3a9c1e -f markdown -o trip.md
       eventstore export 5f3a9c1e --format otel -O semconv=1.41 | jq .
       eventstore export --all -f parquet -o tables --no-record
@@ -137,7 +137,7 @@ def _tell(settings: Settings, done: Exported) -> None:
         )
         return
     recorded = "recorded" if done.recorded else "not recorded in the log"
-    text = f"{done.format}: {plural(done.to_position, 'event')}, {recorded}"
+    text = f"{done.format}, up to position {done.to_position:,}, {recorded}"
     if done.path == STDOUT:
         if not done.recorded:
             say(text)
@@ -155,7 +155,10 @@ def _list(settings: Settings) -> None:
                 "suffix": one.suffix or None,
                 "lossless": one.lossless,
                 "per_session": registry.is_per_session(one),
-                "options": dict(registry.options_of(one)),
+                "options": [
+                    {"name": option, "meaning": meaning}
+                    for option, meaning in registry.options_of(one).items()
+                ],
             }
             for one in found
         ]

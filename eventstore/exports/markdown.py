@@ -92,6 +92,8 @@ def _head(one: Past, shown: bool, request: Request) -> Iterator[str]:
 
 def _message(message: MessageView, shown: bool) -> Iterator[str]:
     marks = [_time(message.at)]
+    if message.name and shown:
+        marks.append(f"by {code(message.name)}")
     if message.model is not None:
         marks.append(code(message.model))
     if message.call_id is not None:

@@ -18,6 +18,9 @@ _EVENT = (
 _CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, ?)"
 _BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?)"
 _KEPT_BLOB = _BLOB + " ON CONFLICT (digest) DO NOTHING"
+_REFERRED = "SELECT count(*) FROM blob_references WHERE digest = ?"
+_WIPE_BLOB = "UPDATE blobs SET body = NULL WHERE digest = ?"
+_DELETE_BLOB = "DELETE FROM blobs WHERE digest = ?"
 _STORED = (
     "SELECT e.leaf, c.body IS NOT NULL FROM events AS e "
     "LEFT JOIN contents AS c ON c.position = e.position WHERE e.position = ?"
@@ -54,6 +57,17 @@ def write_blob(connection: apsw.Connection, digest: bytes, body: bytes) -> None:
 def keep_blob(connection: apsw.Connection, digest: bytes, body: bytes) -> None:
     """A row of `blobs`, unless it is there."""
     connection.execute(_KEPT_BLOB, (digest, body))
+
+
+def drop_unreferred(connection: apsw.Connection, digests: Iterable[bytes]) -> bool:
+    """Wipe those of these blobs that no event refers to; whether there were any."""
+    dropped = False
+    for digest in digests:
+        if not connection.execute(_REFERRED, (digest,)).get:
+            connection.execute(_WIPE_BLOB, (digest,))
+            connection.execute(_DELETE_BLOB, (digest,))
+            dropped = True
+    return dropped
 
 
 def stored_at(connection: apsw.Connection, position: int) -> tuple[bytes, bool]:

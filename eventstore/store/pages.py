@@ -6,7 +6,7 @@ appended meanwhile; what is erased meanwhile is gone from the pages read after t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from eventstore.log.sqlite import SqliteLog
 from eventstore.session.state import SessionState
@@ -58,11 +58,13 @@ def tool_calls(log: SqliteLog, stream: int, state: SessionState) -> Iterator[Too
         after = (rows[-1][1], rows[-1][2])
 
 
-def usage_call(log: SqliteLog, stream: int, key: str, upto: int) -> UsageCall | None:
-    """A model call by its key, as of a position of the log; None where there was none."""
+def usage_calls_of(
+    log: SqliteLog, stream: int, keys: Sequence[str], upto: int
+) -> dict[str, UsageCall]:
+    """The model calls of a session with these keys, as of a position of the log, by key."""
     with log.snapshot() as connection:
         require_current(connection)
-        return usage.call_of(connection, stream, key, upto)
+        return usage.calls_of(connection, stream, keys, upto)
 
 
 def usage_calls(log: SqliteLog, stream: int, upto: int) -> Iterator[UsageCall]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import apsw
 from msgspec import Struct
 
+from eventstore import codec
 from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import UsageRecorded
 from eventstore.log import reading
@@ -46,7 +48,10 @@ _CALL = (
     "cost_nanos, currency, cost_source, recorded_at"
 )
 _PAGE_OF_CALLS = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key >= ? ORDER BY key LIMIT ?"  # noqa: S608
-_ONE_CALL = f"SELECT {_CALL} FROM usage WHERE stream = ? AND key = ?"  # noqa: S608
+_CALLS_OF = (
+    f"SELECT {_CALL} FROM usage WHERE stream = ? "  # noqa: S608
+    "AND key IN (SELECT value FROM json_each(?))"
+)
 _PAST_CALL = (
     "SELECT position FROM events WHERE stream = ? AND position <= ? AND type = 'usage.recorded' "
     "AND json_extract(facts, '$.key') = ? ORDER BY position DESC LIMIT 1"
@@ -116,21 +121,27 @@ def page_of_calls(
     """
     first = "" if after is None else after + "\0"  # no text is between the two
     rows = rows_of(connection, _PAGE_OF_CALLS, (stream, first, limit))
-    found = []
-    for call in (UsageCall(*row) for row in rows):
-        known = call if call.position <= upto else _past_call(connection, stream, call.key, upto)
-        if known is not None:
-            found.append(known)
+    found = list(_until(connection, stream, rows, upto))
     return found, rows[-1][0] if rows else None
 
 
-def call_of(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:
-    """A model call of a session by its key, as of a position of the log."""
-    row = connection.execute(_ONE_CALL, (stream, key)).fetchone()
-    if row is None:
-        return None
-    call = UsageCall(*row)
-    return call if call.position <= upto else _past_call(connection, stream, key, upto)
+def calls_of(
+    connection: apsw.Connection, stream: int, keys: Sequence[str], upto: int
+) -> dict[str, UsageCall]:
+    """The model calls of a session with these keys, as of a position of the log, by key."""
+    rows = rows_of(connection, _CALLS_OF, (stream, codec.encode(keys).decode()))
+    return {call.key: call for call in _until(connection, stream, rows, upto)}
+
+
+def _until(
+    connection: apsw.Connection, stream: int, rows: Iterable[Sequence[Any]], upto: int
+) -> Iterator[UsageCall]:
+    """The calls in these rows as they had been recorded until a position."""
+    for row in rows:
+        call = UsageCall(*row)
+        known = call if call.position <= upto else _past_call(connection, stream, call.key, upto)
+        if known is not None:
+            yield known
 
 
 def _past_call(connection: apsw.Connection, stream: int, key: str, upto: int) -> UsageCall | None:

@@ -9,18 +9,22 @@ import time
 from pathlib import Path
 
 from eventstore import SessionStore
+from eventstore.exports.runner import export
 from eventstore.importers import import_paths
 from projections.builtin import BUILTIN
 
 
 def main() -> None:
-    """``child.py import|rebuild|rebuild-all|idle STORE [TRANSCRIPT...]``."""
-    task, path, *transcripts = sys.argv[1:]
+    """``child.py import|rebuild|rebuild-all|idle|export STORE [FILE...|FORMAT TARGET]``."""
+    task, path, *rest = sys.argv[1:]
     with SessionStore.open(path, durability="normal") as store:
         begin = time.perf_counter()
         if task == "import":
-            for _ in import_paths(store, map(Path, transcripts)):
+            for _ in import_paths(store, map(Path, rest)):
                 pass
+        elif task == "export":
+            name, target = rest
+            export(store, name, target, record=False)
         elif task == "rebuild":
             store.rebuild([projection.name for projection in BUILTIN])
         elif task == "rebuild-all":

@@ -28,18 +28,19 @@ class Scale:
     stored: int = 4_000
     searched: int = 200_000
     searches: int = 15
+    exported: int = 100_000
 
     def times(self, factor: float) -> Scale:
         """The same with every size multiplied, for trying out."""
         sizes = ("appends", "batches", "thread_appends", "history", "reads", "rebuilt", "stored",
-                 "searched")  # fmt: skip
+                 "searched", "exported")  # fmt: skip
         return replace(self, **{name: max(2, int(getattr(self, name) * factor)) for name in sizes})
 
 
 QUICK = Scale(
     quick=True, rounds=3, appends=100, batches=3, thread_rounds=1, thread_appends=15,
     history=100_000, reads=15, rebuilt=50_000, processes=1, stored=1_000,
-    searched=20_000, searches=7,
+    searched=20_000, searches=7, exported=10_000,
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def _import(context: Context) -> Iterator[Row]:
         made_transcript(paths[0], context.texts)
     size = sum(path.stat().st_size for path in paths) / 1e6
     runs = [
-        _child("import", context.folder / f"import-{number}.db", *paths)
+        run_child("import", context.folder / f"import-{number}.db", *paths)
         for number in range(context.scale.processes)
     ]
     rates = [size / run["seconds"] for run in runs]
@@ -44,17 +44,17 @@ def _rebuild(context: Context) -> Iterator[Row]:
     path = context.folder / "rebuild.db"
     make_history(path, context.scale.rebuilt, [text[:CHARACTERS] for text in context.texts])
     for task, label in (("rebuild", "structural"), ("rebuild-all", "search included")):
-        runs = [_child(task, path) for _ in range(context.scale.processes)]
+        runs = [run_child(task, path) for _ in range(context.scale.processes)]
         rates = [run["events"] / run["seconds"] for run in runs]
         row = f"rebuild of {context.scale.rebuilt:,} events, {label}"
         yield result(row, ThisEngine.name, "events/s", rates)
         memory = [run["memory"] for run in runs]
         yield result(f"peak memory of rebuild, {label}", ThisEngine.name, "MB", memory)
-    idle = [_child("idle", path)["memory"] for _ in runs]
+    idle = [run_child("idle", path)["memory"] for _ in runs]
     yield result("memory of a process that only opened the store", ThisEngine.name, "MB", idle)
 
 
-def _child(*arguments: str | Path) -> dict[str, Any]:
+def run_child(*arguments: str | Path) -> dict[str, Any]:
     """Run one task in a process of its own, whose memory is its own."""
     command = [sys.executable, str(CHILD), *map(str, arguments)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -47,15 +47,24 @@ class EventsJsonl(Struct, frozen=True):
         exported, or is not the continuation of the store's log; nothing is stored then.
         """
         told = progress or (lambda _: None)
-        report = store.log.transact(
-            lambda transaction: _Taking(store, transaction, path).run(told), exclusive=True
-        )
+
+        def work(transaction: SqliteTransaction) -> tuple[FileReport, bool]:
+            taking = _Taking(store, transaction, path)
+            return taking.run(told), taking.dropped
+
+        report, dropped = store.log.transact(work, exclusive=True)
+        if dropped:
+            store.log.truncate_wal()
         store.derived.prepare(store.log)
         return report
 
 
 class _Taking:
-    """One file that is taken in."""
+    """One file that is taken in.
+
+    Blobs are written when they come: an event further on may need them. What no event needs
+    in the end was of content that the store has erased: it is wiped again, as `dropped` says.
+    """
 
     def __init__(self, store: SessionStore, transaction: SqliteTransaction, path: Path) -> None:
         self._store = store
@@ -64,6 +73,8 @@ class _Taking:
         self._path = path
         self._before = transaction.head.position
         self._report = FileReport(path=str(path), format=NAME)
+        self._blobs: set[bytes] = set()
+        self.dropped = False
         self._checker = Checker(reading.blob_fetcher(self._connection))
 
     def run(self, told: Callable[[int], None]) -> FileReport:
@@ -81,6 +92,7 @@ class _Taking:
             where = getattr(error, "line", None) or number
             told_of = f"{self._path}:{where}: {error}"
             raise ImportFailedError(f"{told_of}; nothing was imported") from error
+        self.dropped = restoring.drop_unreferred(self._connection, self._blobs)
         if head.position > self._before:
             self._derive(head)
         told(read)
@@ -94,6 +106,7 @@ class _Taking:
         elif isinstance(line, BlobLine):
             digest, body = self._checker.blob(number, line)
             restoring.keep_blob(self._connection, digest, body)
+            self._blobs.add(digest)
         else:
             self._event(number, line)
 

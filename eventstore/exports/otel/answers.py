@@ -27,6 +27,11 @@ class Answer(Struct, frozen=True):
     began: int
     compacted: bool
 
+    @property
+    def key(self) -> str | None:
+        """The key under which its usage is recorded, if it is: the response's id."""
+        return self.pieces[0].response_id
+
 
 def answers(messages: Iterable[MessageView], began: int) -> Iterator[Answer]:
     """The answers that messages, in order of seq, hold; those that a fork took over left out.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeAlias
 
 from eventstore import codec
@@ -17,7 +18,7 @@ from eventstore.exports.otel import names
 from eventstore.exports.otel.answers import Answer, answers
 from eventstore.exports.otel.messages import content_parts, input_message, output_message
 from eventstore.exports.past import Past
-from eventstore.store.pages import usage_call
+from eventstore.store.pages import usage_calls_of
 from eventstore.store.session import Session
 from eventstore.store.views import CompactionView, ToolCallView
 from eventstore.visible import encodable
@@ -29,6 +30,9 @@ Attributes: TypeAlias = dict[str, Any]
 
 _INTERNAL, _CLIENT = 1, 3
 _OK, _ERROR = 1, 2
+
+#: Answers whose usage is looked up together.
+_PAGE = 50
 
 
 class Spans:
@@ -105,12 +109,16 @@ class Spans:
         """A span for each answer of the model, and for usage that belongs to none of them."""
         log, stream = self._past.session.store.log, self._past.session.stream
         told: set[str] = set()
-        for answer in answers(self._past.messages(), self._past.info.created_at):
-            key, usage = answer.pieces[0].response_id, None
-            if key is not None and key not in told:
-                usage = usage_call(log, stream, key, self._past.to_position)
-                told.add(key)
-            yield self._model_call(answer, usage)
+        found = answers(self._past.messages(), self._past.info.created_at)
+        while page := list(islice(found, _PAGE)):
+            keys = [answer.key for answer in page if answer.key is not None]
+            usages = usage_calls_of(log, stream, keys, self._past.to_position)
+            for answer in page:
+                known = answer.key is not None and answer.key not in told
+                usage = usages.get(str(answer.key)) if known else None
+                yield self._model_call(answer, usage)
+                if usage is not None:
+                    told.add(usage.key)
         for usage in self._past.usage():
             if usage.key not in told:
                 yield self._usage(usage)

@@ -39,7 +39,7 @@ MESSAGES: tuple[Column, ...] = (
 TOOL_CALLS: tuple[Column, ...] = (
     ("session", "text"), ("stream", "int"), ("call_id", "text"), ("seq", "int"), ("name", "text"),
     ("arguments", "json"), ("called_at", "time"), ("result_seq", "int"), ("result", "json"),
-    ("failed", "bool"), ("answered_at", "time"),
+    ("failed", "bool"), ("answered_at", "time"), ("erased", "bool"),
 )  # fmt: skip
 USAGE: tuple[Column, ...] = (
     ("session", "text"), ("stream", "int"), ("key", "text"), ("position", "int"),
@@ -124,6 +124,7 @@ def _tool_call(one: ToolCallView, texts: Texts) -> Row:
     return (
         one.call_id, one.seq, texts.text(one.name), texts.json(one.arguments), one.called_at,
         one.result_seq, texts.json(one.result), one.failed, one.answered_at,
+        one.name is None,
     )  # fmt: skip
 
 
