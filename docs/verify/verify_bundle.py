@@ -244,7 +244,7 @@ class Check:
         if rest.startswith(b',"content":'):
             end = rest.rindex(b',"salt":"')
             body, salt = rest[11:end], bytes.fromhex(rest[end + 9 : end + 73].decode())
-            self.fault(sha256(CONTENT, salt, body) == promise, f"event {at}: another content")
+            self.fault(sha256(CONTENT, salt, body) == promise, f"event {at}: its content differs")
             v = json.loads(body.decode(), parse_constant=int)
             name = json.dumps(v["session_id"]) if (version, kind[:8]) == (1, "session.") else name
             self.blobs.update(BLOB.findall(body))
