@@ -34,8 +34,11 @@ from merkle_support import mth, sha
 
 from eventstore import Message, SessionStore
 from eventstore.bundles import layout
+from eventstore.bundles.layout import Line
 from eventstore.bundles.writing import write_bundle
 from eventstore.checkpoints.checkpoint import Checkpoint
+from eventstore.log.entry import ZEROS, commitment_of
+from eventstore.log.headers import StoredEvent
 
 OLDER = 9
 
@@ -401,3 +404,85 @@ def test_a_copy_under_another_name_is_as_right_as_before(sample: Sample) -> None
         folder = copied(sample.folder / mode, f"{mode}-copy")
         older = [sample.folder / "older.txt"]
         assert verify(folder, older=older) == verify(tar_of(folder), older=older)
+
+
+# -- redaction -------------------------------------------------------------------------------------
+
+
+def bundle_of(folder: Path, events: list[tuple[str, str, bytes | None, str]]) -> Path:
+    """The bundle of one session with these events: type, facts, content, state of the content."""
+    salt, uid, leaf = bytes(32), bytes(16), ZEROS
+    entries, lines, counts = [], [], dict.fromkeys(("shown", "erased", "withheld"), 0)
+    for number, (name, facts, body, state) in enumerate(events, 1):
+        commitment = None if body is None else commitment_of(salt, body)
+        event = StoredEvent(
+            number, 1, uid, number, number, name, 1, 0, facts, None, commitment, b"", None, None
+        )
+        entries.append(event.entry(leaf))
+        leaf = sha(b"\0" + entries[-1])
+        part = b"" if body is None else layout.absent(state)
+        if state == "shown" and body is not None:
+            part = layout.shown(body, salt)
+        head = Line(number, uid, number, number, 0, name, 1, facts).head()
+        lines.append(head + part + layout.tail("a"))
+        if body is not None:
+            counts[state] += 1
+    leaves = [sha(b"\0" + entry) for entry in entries]
+    note = KEY.sign(Checkpoint(ORIGIN, len(entries), mth(leaves)).text)
+    files = {
+        layout.CHECKPOINT: str(note).encode(),
+        layout.README: layout.README_TEXT.encode(),
+        layout.EVENTS: b"".join(lines),
+        f"tile/entries/000.p/{len(entries)}": framed(entries),
+        f"tile/0/000.p/{len(entries)}": b"".join(leaves),
+    }
+    files[layout.MANIFEST] = layout.manifest(
+        whole=True, origin=ORIGIN, size=len(entries), root=mth(leaves), sessions=1, counts=counts,
+        files={name: layout.digest(files[name]) for name in (layout.CHECKPOINT, layout.README)},
+    )  # fmt: skip
+    return write_files(folder, files)
+
+
+def test_a_redaction_with_content_says_that_the_content_before_it_is_gone(tmp_path: Path) -> None:
+    """One without content says what was done before the content was stored, which is there."""
+    begin = ("session.created", "{}", b'{"session_id":"a"}', "shown")
+    redaction = ("content.redacted", '{"position":2,"replaced":[]}')
+    message = ("message.appended", '{"seq":1,"role":"user"}', b'{"text":"x"}')
+    cases = [
+        ("erased", b'{"text":"[x]"}', "UNANCHORED with 1 erased and 0 withheld"),
+        ("shown", b'{"text":"[x]"}', "NOT VERIFIED"),
+        ("withheld", b'{"text":"[x]"}', "NOT VERIFIED"),
+        ("shown", None, "UNANCHORED"),
+        ("erased", None, "NOT VERIFIED"),
+        ("withheld", None, "UNANCHORED with 0 erased and 1 withheld"),
+    ]
+    for number, (state, body, expected) in enumerate(cases):
+        events = [begin, (*message, state), (*redaction, body, "shown")]
+        answer = verify(bundle_of(tmp_path / str(number), events))
+        assert answer.verdict == expected, (state, body, answer.findings)
+
+
+@pytest.mark.parametrize(
+    "facts", ["[]", "{}", '{"positions":1}', '{"positions":[[2]]}', '{"positions":[["2",1]]}',
+              '{"positions":[[null,1]]}', "{", "NaN"],
+)  # fmt: skip
+def test_facts_that_make_no_sense_are_refused(tmp_path: Path, facts: str) -> None:
+    begin = ("session.created", "{}", b'{"session_id":"a"}', "shown")
+    folder = bundle_of(tmp_path / "b", [begin, ("content.erased", facts, None, "")])
+    assert verify(folder).verdict == "NOT VERIFIED"
+
+
+def test_erasures_that_name_everything_take_no_longer(tmp_path: Path) -> None:
+    """Runs are merged, never counted out."""
+    begin = ("session.created", "{}", b'{"session_id":"a"}', "shown")
+    message = ("message.appended", '{"seq":1,"role":"user"}', b'{"text":"x"}', "erased")
+    runs = ",".join(f"[{first},{2**62}]" for first in range(2, 2000))
+    facts = f'{{"positions":[[-5,3],[0,1],{runs}]}}'
+    events = [begin, message, *[("content.erased", facts, None, "")] * 50]
+    answer = verify(bundle_of(tmp_path / "b", events))
+    assert answer.verdict == "UNANCHORED with 1 erased and 0 withheld"
+
+
+def test_a_session_of_another_id_than_its_first_event_says_is_found(tmp_path: Path) -> None:
+    begin = ("session.created", "{}", b'{"session_id":"b"}', "shown")
+    assert verify(bundle_of(tmp_path / "b", [begin])).verdict == "NOT VERIFIED"

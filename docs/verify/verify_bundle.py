@@ -18,7 +18,7 @@ NAME = re.compile(rf"checkpoint|README\.txt|manifest\.json|events\.jsonl|entries
 BLOB = re.compile(rb'(?<!"\$literal":)\{"\$blob":"([0-9a-f]{64})"\}')
 SIGNATURES = re.compile(r"(\u2014 [^\s\0-\x1f+]+ [A-Za-z0-9+/]{7,}=*\n){0,100}")
 CHECKPOINT = re.compile(r"([^\0-\x1f]+)\n(0|[1-9][0-9]{0,17})\n([A-Za-z0-9+/]{43}=)\n")
-FILES_MAX, READ_MAX, FINDINGS_MAX = 1 << 20, 1 << 30, 20
+FILES_MAX, READ_MAX, FINDINGS_MAX, JSON = 1 << 20, 1 << 30, 20, json.JSONDecoder(parse_constant=int)
 ENTRY, CONTENT = b"agent-eventstore/entry/v1\0", b"agent-eventstore/content/v1\0"
 HEAD = struct.Struct(">26sQQQ16s32s32sBH16sH").unpack_from
 ACTORS = ("unknown", "user", "model", "tool", "system", "operator")
@@ -227,7 +227,7 @@ class Check:
         length = int.from_bytes(data[151 + n : 155 + n], "big")
         need(label == ENTRY and length == len(text) and 0 < at <= self.size
              and re.fullmatch(r"[a-z0-9._-]{1,64}", kind), "there is something that is no entry")
-        leaf, facts = sha256(b"\0", data), json.loads(text.decode(), parse_constant=int)  # no NaN
+        leaf, facts = sha256(b"\0", data), JSON.decode(text.decode())  # no NaN
         self.fault(self.tile(0, at - 1 >> 8)[at - 1 & 255] == leaf, f"event {at}: not in the tree")
         runs = facts["positions"] if kind == "content.erased" else []
         runs += [(facts["position"], 1)] if kind == "content.redacted" and any(promise) else []
@@ -244,8 +244,8 @@ class Check:
         if rest.startswith(b',"content":'):
             end = rest.rindex(b',"salt":"')
             body, salt = rest[11:end], bytes.fromhex(rest[end + 9 : end + 73].decode())
-            self.fault(sha256(CONTENT, salt, body) == promise, f"event {at}: another content")
-            v = json.loads(body.decode(), parse_constant=int)
+            self.fault(sha256(CONTENT, salt, body) == promise, f"event {at}: its content differs")
+            v = JSON.decode(body.decode())
             name = json.dumps(v["session_id"]) if (version, kind[:8]) == (1, "session.") else name
             self.blobs.update(BLOB.findall(body))
             state = b',"content":%s,"salt":"%s"' % (body, salt.hex().encode())

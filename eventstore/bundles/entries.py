@@ -51,11 +51,14 @@ def parse_entry(data: bytes) -> Entry:
 
 def strict_json(text: str) -> Any:
     """The value of a JSON text without NaN and infinities."""
-    return json.loads(text, parse_constant=_refuse)
+    return _decoder.decode(text)
 
 
 def _refuse(name: str) -> Any:
     raise BundleError(f"{name} is not JSON")
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Chain(NamedTuple):

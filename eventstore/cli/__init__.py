@@ -145,6 +145,8 @@ def main(context: click.Context) -> None:
       2    wrong usage
       3    the store is not as it should be: verify, check or doctor found
            something, salvage lost something, or the file is damaged
+      4    verify-bundle: the bundle is right, but nobody whom you trust signed it
+      5    verify-bundle: it is right and signed, but compared with nothing older
       130  interrupted
     """  # noqa: D301
     context.ensure_object(Settings)
