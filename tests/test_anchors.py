@@ -322,7 +322,7 @@ def test_a_rewritten_log_is_caught_by_what_an_anchor_has(
         assert all(one.keys == (key.verifier,) for one in found)
     rewrite(path, 3)
     connection = apsw.Connection(str(path))
-    connection.execute("DELETE FROM notes")
+    connection.execute("DELETE FROM checkpoint_notes")
     connection.close()
     with opened(path, key) as store:
         made_of(store)  # the right key signs it, and nothing of it is wrong by itself
