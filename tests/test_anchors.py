@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +280,23 @@ def test_a_failed_anchor_loses_no_note_and_gets_it_with_the_next(
     assert anchor.took == [first.note.note, second.note.note, third.note.note]
     assert [one.receipt for one in anchored(path)] == ["1", "2", "3"]
     assert all(one.failure is None for one in anchored(path))
+
+
+@needs_cryptography
+def test_an_anchor_that_fails_unasked_is_a_warning_and_is_remembered(path: Path) -> None:
+    anchor = Flaky()
+    anchor.broken = AnchorError("it is Sunday")
+    with (
+        opened(path, a_key(), anchors=[anchor]) as store,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        store.session("s").close()
+        store.close()
+    assert [str(one.message) for one in told] == [
+        "the checkpoint of 3 events waits for an anchor: it is Sunday"
+    ]
+    assert [(one.size, one.receipt) for one in anchored(path)] == [(3, None)]
 
 
 def test_what_waits_can_be_anchored_without_a_new_note(path: Path) -> None:
