@@ -68,9 +68,13 @@ LAYERS = {
     "eventstore.session": (*GROUND, "eventstore.session"),
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
     "eventstore.claims": (*GROUND, "eventstore.claims"),
+    "eventstore.vacuum": (*GROUND, "eventstore.vacuum"),
+    "eventstore.traces": (
+        *GROUND, "eventstore.traces", "eventstore.vacuum", "eventstore.claims", "projections",
+    ),
     "projections": (*GROUND, "projections"),
     "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -152,5 +152,6 @@ def erasures(settings: Settings) -> None:
         what = "session" if one.scope == "session" else plural(len(one.events), "event")
         by = f" by {inline(one.by)}" if one.by else ""
         reason = f": {inline(one.reason)}" if one.reason else ""
-        click.echo(f"{one.uid}  {what}{by}{reason}")
+        basis = f" ({inline(one.basis)})" if one.basis else ""
+        click.echo(f"{one.uid}  {what}{by}{reason}{basis}")
     click.echo(plural(len(found), "erasure"))

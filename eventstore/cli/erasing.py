@@ -68,7 +68,7 @@ def _pairs(
 )  # fmt: skip
 @click.option("--only", is_flag=True, help="Nothing that was derived from it.")
 @click.option(
-    "--keep", metavar="RULE", multiple=True, type=click.Choice(DERIVED),
+    "--keep", metavar="RULE", multiple=True, type=click.Choice([rule.value for rule in DERIVED]),
     help=f"Not what was derived in this way: {', '.join(DERIVED)}.",
 )  # fmt: skip
 @click.option("--sub-agents", is_flag=True, help="Sessions that were spawned from it as well.")

@@ -123,6 +123,7 @@ class _Examination:
             yield from schema.settings(connection)
             yield from schema.schema_of(connection, known)
             yield from file.free_pages(connection)
+            yield from file.unfinished_erasures(connection)
             self._told("pages", 0, 0)
             yield from file.integrity(connection, set(there) - set(schema.LOG_TABLES))
         finally:

@@ -11,6 +11,7 @@ import apsw
 
 from eventstore.doctor.report import Diagnosis, diagnosis
 from eventstore.log.engine import rows_of
+from eventstore.traces import due
 
 #: A write-ahead log longer than this is told: nothing cuts it back while a reader holds it.
 WAL_BYTES_MAX = 64 << 20
@@ -53,6 +54,15 @@ def free_pages(connection: apsw.Connection) -> Iterator[Diagnosis]:
     pages = int(rows_of(connection, "PRAGMA page_count")[0][0])
     if free > FREE_MIN and free > pages * FREE_SHARE:
         yield diagnosis("file.free-pages", f"{free:,} of {pages:,} pages are free")
+
+
+def unfinished_erasures(connection: apsw.Connection) -> Iterator[Diagnosis]:
+    """Erasures of which traces may be left in the file or its write-ahead log."""
+    for one in due.read(connection):
+        cause = one.cause or "nobody has looked yet"
+        yield diagnosis(
+            "file.erasures", f"an erasure is not finished: {cause}", position=one.position
+        )
 
 
 def integrity(connection: apsw.Connection, derived: set[str]) -> Iterator[Diagnosis]:

@@ -74,7 +74,10 @@ CODES: dict[str, Kind] = {
     "file.wal": Kind(
         Severity.NOTE, True, "end the reader that keeps a snapshot open; --fix empties it"
     ),
-    "file.free-pages": Kind(Severity.NOTE, False, "a backup of the store is a compact copy"),
+    "file.free-pages": Kind(Severity.NOTE, False, "`eventstore vacuum` gives them back"),
+    "file.erasures": Kind(
+        Severity.WARNING, False, "erased text may be left: run `eventstore erase --finish`"
+    ),
     "sqlite.damage": Kind(Severity.ERROR, False, _SALVAGE),
     "sqlite.index": Kind(Severity.ERROR, True, _FIX),
     "schema.identity": Kind(Severity.ERROR, False, _RESTORE),

@@ -11,7 +11,7 @@ index still has of such an event.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -98,7 +98,7 @@ def _searched(log: SqliteLog, wanted: Needles | None, rewrite: bool) -> Finished
     if stretches is None or (stretches and wanted is None):
         number = None
     elif wanted is not None:
-        number = needles.count(stretches, _wanted(log, wanted))
+        number = len(_traces(log, stretches, wanted))
     if number == 0:
         return Finished(complete=True, traces=0)
     if not rewrite:
@@ -120,9 +120,16 @@ def _unused(log: SqliteLog) -> list[bytes] | None:
             image.close()
 
 
-def _wanted(log: SqliteLog, wanted: Needles) -> Iterable[bytes]:
+def _traces(log: SqliteLog, stretches: list[bytes], wanted: Needles) -> set[bytes]:
+    """What of the wanted is among unused bytes; not words that an index has of other events."""
+    words = {word.encode(): word for word in wanted.words}
+    found = needles.found_in(stretches, wanted.texts.union(words))
+    suspects = [words[one] for one in found.difference(wanted.texts)]
+    if not suspects:
+        return found
     with log.reader() as connection:
-        return [*wanted.texts, *needles.unknown_words(connection, wanted.words)]
+        there = needles.known(connection, suspects)
+    return found - {word.encode() for word in there}
 
 
 def _done(log: SqliteLog, found: list[Due], outcome: Finished) -> Finished:

@@ -13,21 +13,23 @@ log in their places. Format: https://www.sqlite.org/fileformat2.html
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TypeAlias
 
 from eventstore.log.pages import LOCKS_AT, Image, varint
 
 _ROOT, _FREE, _OVERFLOW, _TREE = 1, 2, 3, 5
-_INDEX_INNER, _TABLE_INNER, _INDEX_LEAF, _TABLE_LEAF = 2, 5, 10, 13
+_INDEX_INNER, _TABLE_INNER, _TABLE_LEAF = 2, 5, 13
+
+_map = struct.Struct(">BI").iter_unpack
+#: Of a page of a tree: its kind, its first free block, its cells, where their content begins.
+_head = struct.Struct(">BHHH").unpack_from
+_block = struct.Struct(">HH").unpack_from
 
 
-class _Entry(NamedTuple):
-    """What the pointer map says of a page."""
-
-    number: int
-    kind: int
-    parent: int
+#: What the pointer map says of a page: its kind, and the page that refers to it.
+_Entry: TypeAlias = tuple[int, int]
 
 
 def stretches(image: Image) -> Iterator[bytes]:
@@ -35,47 +37,46 @@ def stretches(image: Image) -> Iterator[bytes]:
 
     The file must have a pointer map (`Image.is_mapped`).
     """
-    entries = list(_entries(image))
-    spilling = {entry.parent for entry in entries if entry.kind == _OVERFLOW}
+    entries = _entries(image)
+    spilling = {parent for kind, parent in entries.values() if kind == _OVERFLOW}
     trunks, schema = _trunks(image), _schema(entries)
-    for number, kind, _ in entries:
-        if kind not in (_ROOT, _FREE, _TREE) or number in schema:
-            continue
-        data = image.page(number)
-        if number in trunks:
-            found = _of_trunk(image, data)
-        elif kind == _FREE:
-            found = iter((data,))
+    for number, data in image.each():
+        kind = entries.get(number, (0, 0))[0]
+        if kind == _FREE:
+            found = [_of_trunk(image, data) if number in trunks else data]
+        elif kind in (_ROOT, _TREE) and number not in schema:
+            found = _of_tree_page(image, data, number in spilling)
         else:
-            found = _of_tree_page(image, number, data, number in spilling)
+            continue
         for stretch in found:
             bare = stretch.strip(b"\0")
             if bare:
                 yield bare
 
 
-def _entries(image: Image) -> Iterator[_Entry]:
-    """The kind of every page, those of the map itself aside."""
-    yield _Entry(1, _ROOT, 0)
+def _entries(image: Image) -> dict[int, _Entry]:
+    """What the pointer map says of every page but its own."""
+    found: dict[int, _Entry] = {1: (_ROOT, 0)}
     locks = LOCKS_AT // image.page_size + 1
-    number, where, data = 3, 0, b""
-    while number <= image.count:
-        if number != locks:
-            found = image.map_page(number)
-            if found != where:
-                where, data = found, image.page(found)
-            if found != number:
-                at = (number - where - 1) * 5
-                yield _Entry(number, data[at], int.from_bytes(data[at + 1 : at + 5], "big"))
-        number += 1
+    number = 2
+    while number < image.count:
+        data = image.page(number)
+        entries = min(image.usable // 5, image.count - number)
+        for index, (kind, parent) in enumerate(_map(data[: entries * 5])):
+            found[number + 1 + index] = (kind, parent)
+        number = image.map_page(number + image.usable // 5 + 1)
+    found.pop(locks, None)
+    return found
 
 
-def _schema(entries: list[_Entry]) -> set[int]:
+def _schema(entries: dict[int, _Entry]) -> set[int]:
     """The pages of the schema's tree, whose root is the first page."""
     pages, grown = {1}, True
     while grown:
         size = len(pages)
-        pages |= {one.number for one in entries if one.kind == _TREE and one.parent in pages}
+        pages |= {
+            one for one, (kind, parent) in entries.items() if kind == _TREE and parent in pages
+        }
         grown = len(pages) > size
     return pages
 
@@ -93,35 +94,31 @@ def _trunks(image: Image) -> set[int]:
     return found
 
 
-def _of_trunk(image: Image, data: bytes) -> Iterator[bytes]:
+def _of_trunk(image: Image, data: bytes) -> bytes:
     """What lies behind the list; numbers of pages that were taken from it stay there."""
     leaves = int.from_bytes(data[4:8], "big")
     rest = data[8 + 4 * leaves :]
     words = (rest[at : at + 4] for at in range(0, len(rest), 4))
-    yield b"".join(b"\0\0\0\0" if int.from_bytes(one, "big") <= image.count else one
-                   for one in words)  # fmt: skip
+    return b"".join(
+        b"\0\0\0\0" if int.from_bytes(one, "big") <= image.count else one for one in words
+    )
 
 
 # -- pages of trees ----------------------------------------------------------------------------
 
 
-def _of_tree_page(image: Image, number: int, data: bytes, spills: bool) -> Iterator[bytes]:
-    start = 100 if number == 1 else 0
-    kind = data[start]
-    pointers = start + (12 if kind in (_INDEX_INNER, _TABLE_INNER) else 8)
-    cells = int.from_bytes(data[start + 3 : start + 5], "big")
-    first = int.from_bytes(data[start + 5 : start + 7], "big") or 65536
-    yield data[pointers + 2 * cells : first]
-    block = int.from_bytes(data[start + 1 : start + 3], "big")
+def _of_tree_page(image: Image, data: bytes, spills: bool) -> list[bytes]:
+    kind, block, cells, first = _head(data)
+    pointers = 12 if kind in (_INDEX_INNER, _TABLE_INNER) else 8
+    found = [data[pointers + 2 * cells : first or 65536], data[image.usable :]]
     while block:
-        size = int.from_bytes(data[block + 2 : block + 4], "big")
-        yield data[block + 4 : block + size]
-        following = int.from_bytes(data[block : block + 2], "big")
+        following, size = _block(data, block)
+        found.append(data[block + 4 : block + size])
         block = following if following > block else 0
-    yield data[image.usable :]
     if spills and kind != _TABLE_INNER:
         for at in range(pointers, pointers + 2 * cells, 2):
-            yield _behind(image, data, kind, int.from_bytes(data[at : at + 2], "big"))
+            found.append(_behind(image, data, kind, int.from_bytes(data[at : at + 2], "big")))
+    return found
 
 
 def _behind(image: Image, data: bytes, kind: int, at: int) -> bytes:
