@@ -154,6 +154,7 @@ def test_names_times_and_words_that_cannot_be_are_refused(store: SessionStore) -
         lambda: session.place_hold("b", by="x" * 201),
         lambda: session.place_hold("b", reason="\0"),
         lambda: session.place_hold("b", until=1),
+        lambda: session.place_hold("b", until=2**53 + 1),
         lambda: session.release_hold("other"),
     ):
         with pytest.raises(InvalidValueError):

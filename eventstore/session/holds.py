@@ -13,6 +13,9 @@ from eventstore.session.state import Hold, SessionState
 #: Characters of a hold's name, of who placed it and of why.
 WORDS_MAX = 200
 
+#: The latest end of a hold: the largest number that facts hold.
+UNTIL_MAX = 2**53
+
 
 def in_force(state: SessionState, now: int) -> tuple[Hold, ...]:
     """The holds that a session is under at a time (µs since 1970)."""
@@ -54,8 +57,10 @@ def placed(
         raise InvalidValueError("a hold needs a name")
     if any(one.name == name for one in in_force(state, now)):
         raise InvalidValueError(f"the session is under a hold named {name!r} already")
-    if until is not None and until <= now:
-        raise InvalidValueError(f"a hold ends after now, not at {until}")
+    if until is not None and not now < until <= UNTIL_MAX:
+        raise InvalidValueError(
+            f"a hold ends after now ({now}) and before the year 2255, not at {until}"
+        )
     return HoldPlaced(hold=name, by=by, reason=reason, until=until)
 
 

@@ -91,7 +91,7 @@ def require_free(
     What was appended in this transaction must have been flushed.
     """
     state_of = partial(_state, transaction)
-    _require_free(transaction.connection, state_of, transaction.clock(), stream, positions)
+    _require_free(transaction.connection, state_of, transaction.clock, stream, positions)
 
 
 def refusal(log: SqliteLog, stream: int, positions: Sequence[int] | None = None) -> str | None:
@@ -99,7 +99,7 @@ def refusal(log: SqliteLog, stream: int, positions: Sequence[int] | None = None)
     with log.snapshot() as connection:
         require_current(connection)
         try:
-            _require_free(connection, partial(_stored, connection), log.now(), stream, positions)
+            _require_free(connection, partial(_stored, connection), log.now, stream, positions)
         except HeldError as error:
             return str(error)
     return None
@@ -108,7 +108,7 @@ def refusal(log: SqliteLog, stream: int, positions: Sequence[int] | None = None)
 def _require_free(
     connection: apsw.Connection,
     state_of: Callable[[int], SessionState],
-    now: int,
+    clock: Callable[[], int],
     stream: int,
     positions: Sequence[int] | None,
 ) -> None:
@@ -117,7 +117,9 @@ def _require_free(
     waiting, seen = [stream], {stream}
     while waiting:
         one = waiting.pop()
-        holds.require_none(state_of(one), now, sessions.name_of(connection, one) or str(one))
+        state = state_of(one)
+        if state.holds:
+            holds.require_none(state, clock(), sessions.name_of(connection, one) or str(one))
         for fork in lineage.forks(connection, one):
             began = connection.execute(_BEGAN, (fork,)).get
             if fork not in seen and isinstance(began, int) and first < began:

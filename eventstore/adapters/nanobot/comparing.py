@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventstore.redaction import marks
+
 Entry = dict[str, Any]
 
 
@@ -65,18 +67,19 @@ class Kept:
         return copies
 
     def common(self, entries: list[Entry]) -> int:
-        """How many messages at the beginning are the same."""
+        """How many messages at the beginning are the same, what was redacted aside."""
         size = min(len(self._entries), len(entries))
         ours = self._entries if size == len(self._entries) else self._entries[:size]
         theirs = entries if size == len(entries) else entries[:size]
         if ours == theirs:
             return size
-        return next((i for i in range(size) if ours[i] != theirs[i]), size)
+        differing = (i for i in range(size) if ours[i] != theirs[i])
+        return next((i for i in differing if not marks.same(copy(ours[i]), theirs[i])), size)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal and their numbers of the same types."""
-    return bool(_wrapped(one) == other)
+    """Whether a value is another, stored one, numbers of the same types, redacted texts aside."""
+    return bool(_wrapped(one) == other) or (one != other and marks.same(other, one))
 
 
 def _wrapped(value: Any) -> Any:

@@ -21,6 +21,7 @@ from eventstore import SessionStore, errors
 from eventstore.adapters.hermes import SessionDB
 from eventstore.importers import FileReport, import_paths
 from eventstore.importers.registry import recognise
+from eventstore.redaction import redact
 
 #: The tables of schema 6.
 SESSIONS_6 = (
@@ -270,6 +271,24 @@ def test_an_erased_message_is_not_taken_in_again(store: SessionDB, tmp_path: Pat
     store.clear_messages("s")
     assert imported(store, path).appended == 0
     assert said(store, "s") == []
+
+
+def test_what_was_redacted_is_not_taken_in_again(store: SessionDB, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    mail = "ada.lovelace@example.org"
+    write(
+        path, *tables(6),
+        session("s", 1000.0, title=f"to {mail}", system_prompt=f"you are {mail}",
+                model_config=json.dumps({"user": mail})),
+        message("s", "user", f"mail {mail}", 1001.0),
+    )  # fmt: skip
+    imported(store, path)
+    redact(store.store)
+    head = store.store.head
+    assert imported(store, path).appended == 0
+    assert store.store.head == head
+    assert said(store, "s") == ["mail [redacted: email]"]
+    assert store.get_session_title("s") == "to [redacted: email]"
 
 
 def test_deleted_and_foreign_sessions_are_told_and_left(store: SessionDB, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from eventstore.adapters.little_loops.opening import close_unused
 from eventstore.errors import ImportFailedError, UnknownFormatError
 from eventstore.events.catalogue import RecordImported, SessionCreated
 from eventstore.importers import FileReport, import_paths, records_of
+from eventstore.redaction import redact
 from eventstore.store.activities import ACTIVITY_KINDS
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -171,6 +172,21 @@ def test_what_was_erased_does_not_come_back(tmp_path: Path) -> None:
             store.session_of(one.stream).erase_events([one.position], by="me")
         positions = [one.position for one in store.session("s1").events() if one.commitment]
         store.session("s1").erase_events(positions, by="me")
+    assert imported(theirs, ours).appended == 0
+
+
+def test_what_was_redacted_does_not_come_back(tmp_path: Path) -> None:
+    theirs, ours = written(tmp_path), tmp_path / "ours.db"
+    connection = sqlite3.connect(theirs)
+    connection.execute(
+        "INSERT INTO user_corrections (ts, session_id, content, source) "
+        "VALUES ('2026-05-22T10:00:00Z', 's2', 'mail ada@example.org', 'chat')"
+    )
+    connection.commit()
+    connection.close()
+    imported(theirs, ours)
+    with SessionStore.open(ours) as store:
+        assert len(redact(store).places) == 1
     assert imported(theirs, ours).appended == 0
 
 

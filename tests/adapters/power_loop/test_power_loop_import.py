@@ -14,6 +14,7 @@ import pytest
 from eventstore import SessionStore as Engine
 from eventstore.adapters import power_loop as ours
 from eventstore.importers import FileReport, import_paths
+from eventstore.redaction import redact
 
 #: Tables as power-loop 8 makes them, under a prefix, as far as they are read.
 V8 = """
@@ -179,6 +180,24 @@ def test_another_history_under_the_same_id_is_told_and_not_mixed_in(tmp_path: Pa
     report = imported(target, source)
     assert any("message 3 differs" in problem.reason for problem in report.problems)
     assert report.appended == 0
+
+
+def test_what_was_redacted_is_not_taken_in_again(tmp_path: Path) -> None:
+    source, target = tmp_path / "v8.db", tmp_path / "store.db"
+    subprocess.run([sys.executable, "-c", MAKE, str(source), V8], check=True)
+    mail = "ada.lovelace@example.org"
+    change = (
+        f"UPDATE p_messages SET content = 'mail {mail}' WHERE seq = 3; "
+        f"UPDATE p_sessions SET system_prompt = 'you are {mail}' WHERE session_id = 's'; "
+        f"""UPDATE p_session_state SET pending_json = '{{"to":"{mail}"}}' WHERE session_id = 's'"""
+    )
+    subprocess.run([sys.executable, "-c", MAKE, str(source), change], check=True)
+    imported(target, source)
+    with Engine.open(target) as store:
+        assert len(redact(store).places) == 3
+    again = imported(target, source)
+    assert again.appended == 0
+    assert not any("differs" in problem.reason for problem in again.problems)
 
 
 def test_sessions_in_undamaged_pages_are_imported(tmp_path: Path) -> None:
