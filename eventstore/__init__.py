@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eventstore.aio.outcomes import cancelled_append
     from eventstore.aio.session import AsyncSession
     from eventstore.aio.store import AsyncSessionStore
+    from eventstore.checkpoints.keeping import Checkpoints
     from eventstore.events.catalogue import (
         CustomEvent,
         Kind,
@@ -48,6 +49,7 @@ _HOMES = {
     "AsyncSessionStore": "eventstore.aio.store",
     "AsyncSession": "eventstore.aio.session",
     "At": "eventstore.store.points",
+    "Checkpoints": "eventstore.checkpoints.keeping",
     "cancelled_append": "eventstore.aio.outcomes",
     "Message": "eventstore.session.commands",
     "ToolCall": "eventstore.events.catalogue",
@@ -75,6 +77,7 @@ __all__ = [
     "AsyncSession",
     "AsyncSessionStore",
     "At",
+    "Checkpoints",
     "CustomEvent",
     "Durability",
     "Kind",

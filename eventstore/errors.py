@@ -266,3 +266,79 @@ class ImportFailedError(EventStoreError):
 
 class UnknownFormatError(ImportFailedError):
     """No importer recognises the file."""
+
+
+# -- proofs and signed checkpoints -------------------------------------------------------------
+
+
+class InvalidProofError(EventStoreError):
+    """A proof of the Merkle tree does not show what it is to show."""
+
+
+class NoteError(EventStoreError):
+    """A signed note, a checkpoint or a key is not written as its format asks for."""
+
+
+class UnverifiedNoteError(NoteError):
+    """No signature of a note is by a key that is trusted, or one that claims to be is not."""
+
+
+class SigningError(EventStoreError):
+    """There is no key to sign with, or it cannot be used."""
+
+
+class MissingExtraError(EventStoreError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class CheckpointError(EventStoreError):
+    """A log is not the one that a checkpoint is of, or is not what it was then."""
+
+
+class RollbackDetectedError(CheckpointError):
+    """The log has fewer events than when the checkpoint was made.
+
+    `size` and `root` are what the checkpoint says, `found` is how many events the log has.
+    """
+
+    def __init__(self, size: int, root: bytes, found: int, where: str) -> None:
+        super().__init__(
+            f"the log has {found} events, but {where} says that it had {size} (root {root.hex()}): "
+            "its end was cut off, or an older copy was put in its place"
+        )
+        self.size = size
+        self.root = root
+        self.found = found
+
+
+class ForkDetectedError(CheckpointError):
+    """The log has another history than when the checkpoint was made.
+
+    `root` is what the checkpoint says of the first `size` events, `found` what the log has.
+    """
+
+    def __init__(self, size: int, root: bytes, found: bytes, where: str) -> None:
+        super().__init__(
+            f"the first {size} events have the root {found.hex()}, but {where} says "
+            f"{root.hex()}: the log was rewritten, or this is another copy that went its own way"
+        )
+        self.size = size
+        self.root = root
+        self.found = found
+
+
+class AnchorError(EventStoreError):
+    """An anchor did not take a note, or does not have it as it was."""
+
+
+class OtherLogError(CheckpointError):
+    """A checkpoint is of another log: it names another origin than the store has."""
+
+    def __init__(self, named: str, own: str | None, where: str) -> None:
+        has = "has none yet" if own is None else f"is {own}"
+        super().__init__(
+            f"{where} is of the log {named}, but this one {has}: it is the side file or note of "
+            "another store, or another store was put in the place of this one"
+        )
+        self.named = named
+        self.own = own

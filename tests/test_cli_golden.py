@@ -106,6 +106,15 @@ def test_what_the_doctor_finds_and_fixes_is_as_shown(form: str, db: Path) -> Non
 
 
 @pytest.mark.parametrize("form", ["json", "txt"])
+@pytest.mark.parametrize("name", ["proof", "proof-growth"])
+def test_what_proofs_say_is_as_shown(name: str, form: str, db: Path) -> None:
+    words = {"proof": ["12", "--size", "19"], "proof-growth": ["--from", "12"]}[name]
+    done = run("proof", *words, *(["--json"] if form == "json" else []), "--db", db)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"{name}.{form}", done.stdout)
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
 def test_what_salvage_saves_and_loses_is_as_shown(form: str, db: Path) -> None:
     connection = apsw.Connection(str(db), flags=apsw.SQLITE_OPEN_READONLY)
     [[page]] = connection.execute("SELECT min(pageno) FROM dbstat WHERE name = 'contents'")

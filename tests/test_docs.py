@@ -246,7 +246,11 @@ def shell(command: str) -> str:
 def test_the_page_runs_and_prints_what_it_shows(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for package in re.findall("^<!-- needs (.+) -->$", page.read_text(encoding="utf-8"), re.M):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     monkeypatch.chdir(tmp_path)
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):  # what pages make is not the user's own
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
     Page(page).run()
 
 

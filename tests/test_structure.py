@@ -68,11 +68,12 @@ LAYERS = {
     "eventstore.session": (*GROUND, "eventstore.session"),
     "eventstore.snapshots": (*GROUND, "eventstore.session", "eventstore.snapshots"),
     "eventstore.claims": (*GROUND, "eventstore.claims"),
+    "eventstore.merkle": ("eventstore.errors", "eventstore.merkle"),
+    "projections": (*GROUND, "eventstore.merkle", "projections"),
     "eventstore.vacuum": (*GROUND, "eventstore.vacuum"),
     "eventstore.traces": (
         *GROUND, "eventstore.traces", "eventstore.vacuum", "eventstore.claims", "projections",
     ),
-    "projections": (*GROUND, "projections"),
     "eventstore.testing": (*GROUND, "eventstore.testing", "eventstore.replaying"),
 }  # fmt: skip
 
@@ -90,7 +91,10 @@ def test_the_rules_are_pure() -> None:
     impure = ("apsw", "os", "io", "time", "datetime", "random", "secrets", "threading", "pathlib",
               "subprocess", "socket", "logging", "sqlite3")  # fmt: skip
     for module in modules():
-        if within(module, ("eventstore.session", "eventstore.events", "eventstore.codec")):
+        if within(
+            module,
+            ("eventstore.session", "eventstore.events", "eventstore.codec", "eventstore.merkle"),
+        ):
             wrong = [name for name in imports_of(module) if within(name, impure)]
             assert not wrong, f"{module} imports {wrong}"
 

@@ -26,7 +26,9 @@ from eventstore.log.sqlite import now_us
 from eventstore.log.verification import Finding
 from eventstore.session.commands import Command
 from eventstore.store.activities import ActivityResult
+from eventstore.store.keeping import Checkpointing
 from eventstore.store.points import At
+from eventstore.store.proofs import ConsistencyProof, InclusionProof, TreeHead
 from eventstore.store.searching import SECONDS, WORDS, SearchResult
 from eventstore.store.session import Session
 from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, SessionStore
@@ -65,6 +67,7 @@ class AsyncSessionStore:
         projections: Sequence[type[Projection]] = (),
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
+        checkpoints: Checkpointing | None = None,
     ) -> Opening[Self]:
         """Open a store, as `SessionStore.open` does: ``await`` it, or use it in ``async with``.
 
@@ -80,6 +83,7 @@ class AsyncSessionStore:
                 projections=projections,
                 spawn_depth_max=spawn_depth_max,
                 clock=clock,
+                checkpoints=checkpoints,
             )
 
         async def begin() -> Self:
@@ -393,6 +397,18 @@ class AsyncSessionStore:
         `progress` is told ``(position, head)`` from time to time, in a thread of the store.
         """
         return await self.threads.read(lambda: self.wrapped.verify(progress))
+
+    async def tree_head(self, size: int | None = None) -> TreeHead:
+        """The root of the Merkle tree over the log, or over its first `size` events."""
+        return await self.threads.write(lambda: self.wrapped.tree_head(size))
+
+    async def prove_inclusion(self, position: int, size: int | None = None) -> InclusionProof:
+        """Prove that an event is in the tree; see `SessionStore.prove_inclusion`."""
+        return await self.threads.write(lambda: self.wrapped.prove_inclusion(position, size))
+
+    async def prove_consistency(self, first: int, size: int | None = None) -> ConsistencyProof:
+        """Prove that the log only grew; see `SessionStore.prove_consistency`."""
+        return await self.threads.write(lambda: self.wrapped.prove_consistency(first, size))
 
     # -- derived data ----------------------------------------------------------------------
 

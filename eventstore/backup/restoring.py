@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from eventstore.backup.copying import Progress, copy_into, examined, partial_file, sync, sync_folder
 from eventstore.backup.erasures import Erasure, apply, erasures_in, read_from
+from eventstore.checkpoints.beginning import Past, begin_anew, past_of
 from eventstore.errors import CorruptStoreError, InvalidValueError, StoreBusyError, StoreError
 from eventstore.log import engine, schema
 from eventstore.log.port import Head
@@ -31,12 +32,14 @@ class Restored(Struct, frozen=True, kw_only=True):
     """What a restore did: the head of the backup, the positions that were erased again in it.
 
     `replaced` is the file that the store which was there before is kept in, if there was one.
+    `origin` is what the log is called in checkpoints from now on, if any were made of it before.
     """
 
     path: str
     head: Head
     erased: tuple[int, ...]
     replaced: str | None
+    origin: str | None
 
 
 def restore(
@@ -51,7 +54,8 @@ def restore(
 
     Erasures are taken from the store that is there, and from `erasures_from`: stores, or files with
     exported erasures whose names end in ``.json``. The file that was there is kept under another
-    name. Until everything is done the store is as it was.
+    name. Until everything is done the store is as it was. Where checkpoints were made of either,
+    the copy gets an origin of its own, and an event that names the last checkpoint left behind.
 
     Raises `InvalidValueError` when no erasures can be known of and `without_erasures` was not said,
     `StoreBusyError` when somebody has the store open, and `CorruptStoreError` when the backup does
@@ -66,10 +70,12 @@ def restore(
         found = [] if without_erasures else _erasures(target, old, erasures_from)
         with partial_file(target) as partial:
             head = _copy(source, partial, told)
-            erased = _erase(partial, found, told)
+            erased, origin = _finish(partial, found, _past(old), told)
             replaced = _swap(partial, target, old)
     sync_folder(target)
-    return Restored(path=str(target), head=head, erased=tuple(erased), replaced=replaced)
+    return Restored(
+        path=str(target), head=head, erased=tuple(erased), replaced=replaced, origin=origin
+    )
 
 
 @contextmanager
@@ -147,17 +153,27 @@ def _copy(source: Path, partial: Path, told: Progress) -> Head:
     return head
 
 
-def _erase(partial: Path, found: Sequence[Erasure], told: Progress) -> list[int]:
-    """Erase in the copy, which nobody reads yet, and check it once more."""
+def _past(old: apsw.Connection | None) -> Past:
+    """What the store that is replaced knows of its checkpoints."""
+    return Past() if old is None else past_of(old)
+
+
+def _finish(
+    partial: Path, found: Sequence[Erasure], past: Past, told: Progress
+) -> tuple[list[int], str | None]:
+    """Erase in the copy, which nobody reads yet, make it a log of its own, and check it again."""
     with SessionStore.open(partial, create=False) as store:
         erased = apply(store, found)
-    if erased:
+        origin = begin_anew(store, past)
+    if erased or origin is not None:
         _, findings = examined(partial, told)
         wrong = [one for one in findings if one.kind not in _KNOWN]
         if wrong:
-            raise CorruptStoreError(f"erasing in the copy went wrong: {wrong[0].message}")
+            raise CorruptStoreError(
+                f"the copy is not sound after it was changed: {wrong[0].message}"
+            )
     sync(partial)
-    return erased
+    return erased, origin
 
 
 def _swap(partial: Path, target: Path, old: apsw.Connection | None) -> str | None:

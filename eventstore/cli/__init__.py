@@ -15,6 +15,7 @@ import click
 
 from eventstore import __version__
 from eventstore.cli.backups import backup, erasures, restore
+from eventstore.cli.checkpoint import checkpoint
 from eventstore.cli.consumers import consumers
 from eventstore.cli.context import context as context_command
 from eventstore.cli.demo import demo
@@ -23,10 +24,12 @@ from eventstore.cli.doctor import doctor
 from eventstore.cli.erasing import erase
 from eventstore.cli.fixture import fixture
 from eventstore.cli.importing import import_
+from eventstore.cli.keys import keys
 from eventstore.cli.lineage import fork, tree
 from eventstore.cli.log import log
 from eventstore.cli.options import Format, Settings, db_option
 from eventstore.cli.output import json_of
+from eventstore.cli.proof import proof
 from eventstore.cli.replay import replay
 from eventstore.cli.salvage import salvage
 from eventstore.cli.search import search
@@ -36,7 +39,7 @@ from eventstore.cli.stats import stats
 from eventstore.cli.text import inline
 from eventstore.cli.upkeep import INTEGRITY, check, rebuild, verify
 from eventstore.cli.vacuum import vacuum
-from eventstore.errors import CorruptStoreError, EventStoreError
+from eventstore.errors import CheckpointError, CorruptStoreError, EventStoreError
 
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -83,7 +86,7 @@ class _Commands(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
-        except CorruptStoreError as error:
+        except (CorruptStoreError, CheckpointError) as error:
             raise _Damaged(_kind(error), str(error), ctx) from error
         except EventStoreError as error:
             raise _Failure(_kind(error), str(error), ctx) from error
@@ -145,8 +148,8 @@ def main(context: click.Context) -> None:
 
 _COMMANDS = (
     import_, sessions, show, search, resume, context_command, diff_command, log, replay, fixture,
-    fork, tree, consumers, stats, rebuild, check, verify, doctor, salvage, backup, restore,
-    erase, erasures, vacuum, demo,
+    fork, tree, consumers, stats, rebuild, check, verify, proof, checkpoint, keys, doctor, salvage,
+    backup, restore, erase, erasures, vacuum, demo,
 )  # fmt: skip
 
 for _command in _COMMANDS:

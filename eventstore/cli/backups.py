@@ -97,6 +97,7 @@ def restore(
     What was erased since is erased in the copy before anybody can read it. It is learnt from the
     store that is there and from SOURCE; without either, say --without-erasures. The store that is
     there is replaced in one step, and kept beside it under another name. Nobody may have it open.
+    Where checkpoints were made, the copy gets an origin of its own, and an event says so.
     """  # noqa: D301
     if without_erasures and sources:
         raise click.UsageError("--without-erasures and --erasures-from exclude each other")
@@ -120,6 +121,7 @@ def restore(
                 "head": done.head.leaf.hex(),
                 "erased": list(done.erased),
                 "replaced": done.replaced,
+                "origin": done.origin,
             }
         )
         return
@@ -128,6 +130,8 @@ def restore(
         click.echo(f"erased again: {plural(len(done.erased), 'event')}")
     if done.replaced is not None:
         click.echo(f"the store that was there: {inline(done.replaced)}")
+    if done.origin is not None:
+        click.echo(f"in checkpoints it is a log of its own now: {done.origin}")
 
 
 @click.command()

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from eventstore.checkpoints.keeping import Checkpoints
 from eventstore.cli.points import point_option
 from eventstore.cli.times import EXAMPLES, time_of
 from eventstore.errors import (
@@ -73,11 +74,13 @@ class Settings:
         store.close()
         return self.open_for_writing()
 
-    def open_for_writing(self, *, create: bool = False) -> SessionStore:
+    def open_for_writing(
+        self, *, create: bool = False, checkpoints: Checkpoints | None = None
+    ) -> SessionStore:
         """Open the store for writing; `create` makes one, in a private folder if by default."""
         if create and self.path == default_path():
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SessionStore.open(self.path, create=create)
+        return SessionStore.open(self.path, create=create, checkpoints=checkpoints)
 
 
 def _file(path: Path) -> Path:

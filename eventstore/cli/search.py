@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 
 import click
 
+from eventstore.cli.catching_up import open_caught_up
 from eventstore.cli.options import (
     Format,
     Settings,
@@ -17,7 +17,6 @@ from eventstore.cli.options import (
 )
 from eventstore.cli.output import (
     nothing,
-    progress_line,
     say,
     write_json_array,
     write_json_lines,
@@ -25,10 +24,8 @@ from eventstore.cli.output import (
 from eventstore.cli.shapes import hit_shape
 from eventstore.cli.text import cut, inline, local_time, on_one_line, plural, visible
 from eventstore.conversation import ERASED
-from eventstore.errors import ReadOnlyStoreError, StoreBusyError
 from eventstore.events.catalogue import MessageContent
 from eventstore.store.searching import SYNTAXES, WORDS, Hit, SearchResult
-from eventstore.store.session_store import SessionStore
 from eventstore.store.views import MessageView
 from projections.search.snippets import WIDTH
 from projections.search.text import readable_text
@@ -106,7 +103,7 @@ def search(
     is an option. --source, --exclude-source and --role can be given several times. Exit code 1
     when nothing matches.
     """  # noqa: D301
-    with _open(settings) as store:
+    with open_caught_up(settings, "search", "indexing") as store:
         result = store.search(
             " ".join(words),
             session=None if session is None else find(store, session),
@@ -133,25 +130,6 @@ def search(
     _tell(result)
     if not result.hits:
         nothing(f"nothing matches in {settings.path}")
-
-
-def _open(settings: Settings) -> SessionStore:
-    """The store, its index caught up where the file can be written."""
-    store = settings.open_for_reading()
-    with store.log.snapshot() as connection:
-        missing = store.derived.missing(connection, "search")
-    if not missing:
-        return store
-    try:
-        writable = settings.open_for_writing()
-    except (ReadOnlyStoreError, StoreBusyError):
-        return store
-    store.close()
-    with progress_line() as line, suppress(StoreBusyError):
-        while missing:
-            line.show(f"indexing, {plural(missing, 'event')} to go")
-            missing = writable.catch_up("search", seconds=0.5)
-    return writable
 
 
 def _tell(result: SearchResult) -> None:

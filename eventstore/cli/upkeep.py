@@ -103,9 +103,9 @@ def verify(settings: Settings) -> None:
       eventstore verify --json | jq .ok
 
     Exit code 3 and the findings when something is not as it was written. What verify cannot see:
-    that the newest events were cut off, or everything written anew. Keep the number of events and
-    the head that it prints somewhere else: a log that was cut has fewer, or another head. The head
-    binds the earlier events of its own session; those of others it does not.
+    that the newest events were cut off, or everything written anew. `eventstore checkpoint` makes a
+    note to be kept somewhere else, with which the log can be compared then. So do, less well, the
+    number of events and the head: the head binds the earlier events of its own session only.
     """  # noqa: D301
     with settings.open_for_reading(derived=False) as store, progress_line() as line:
         findings = store.verify(_told(line, "verifying"))

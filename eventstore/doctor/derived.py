@@ -92,15 +92,18 @@ def _compared(log: SqliteLog, registry: Registry, projection: Projection) -> Ite
         yield from _told(registry.check(log, [projection.name], None))
     except EventStoreError as error:
         text = f"projection {projection.name!r} cannot be compared: {error}"
-        code = "search.index" if type(projection) in ON_READ else "projection.rows"
-        yield diagnosis(code, text, table=projection.tables[0])
+        yield diagnosis(_code(projection.tables[0]), text, table=projection.tables[0])
 
 
 def _told(differences: Sequence[Difference]) -> Iterator[Diagnosis]:
     """One finding a table, however many of its rows differ."""
-    virtual = {projection.tables[0] for projection in ON_READ}
     for table, group in groupby(differences, key=lambda one: one.table):
         found = list(group)
         text = f"rows are not what the log gives, the first is {found[0].kind}: {found[0].row}"
-        code = "search.index" if table in virtual else "projection.rows"
-        yield diagnosis(code, text, table=table)
+        yield diagnosis(_code(table), text, table=table)
+
+
+def _code(table: str) -> str:
+    """What a table that is not as the log gives it is told as: an index of words, or rows."""
+    first = {projection.tables[0] for projection in ON_READ if "VIRTUAL" in projection.schema}
+    return "search.index" if table in first else "projection.rows"

@@ -84,7 +84,8 @@ def erase(
 ) -> Receipt:
     """Erase what a selection reaches, in one transaction, and see to it that no trace is left.
 
-    Each session concerned gets one `content.erased` event. What was appended since `confirmed`, a
+    Each session concerned gets one `content.erased` event; a store that makes checkpoints makes one
+    soon after. What was appended since `confirmed`, a
     plan that somebody agreed to, and is in as well raises `PlanChangedError`; nothing is erased.
 
     Raises `InvalidValueError` when `by`, `reason` or `basis` repeats what is erased, and what
@@ -113,6 +114,8 @@ def erase(
         return made.targets()
 
     erased = erasure.erase(store.log, choose, words, store.derived.erase)
+    if store.keeper is not None:
+        store.keeper.wanted("erasure")
     return Receipt(plan=done[-1], erased=erased, words=words)
 
 

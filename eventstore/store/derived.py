@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import apsw
 
-from eventstore import claims, snapshots
+from eventstore import claims, codec, snapshots
+from eventstore.checkpoints import notes
 from eventstore.consumers import positions as consumers
 from eventstore.errors import ProjectionBehindError, ProjectionError
 from eventstore.log import reading
@@ -23,16 +24,19 @@ from projections.check import Difference, check
 from projections.inline import BUILTIN_NAME, InlineProjections
 from projections.rebuild import rebuild, shadow_of
 from projections.search.projection import Search
+from projections.tree.projection import Tree
 
 #: Built-in projections that are caught up before a read, each with a checkpoint of its own.
-ON_READ: tuple[type[Projection], ...] = (Search, Activities)
+ON_READ: tuple[type[Projection], ...] = (Search, Activities, Tree)
 
 #: The names of every projection that a store has by itself.
 NAMES = tuple(projection.name for projection in (*BUILTIN, *ON_READ))
 
 #: Tables that stand beside the log and come with no migration.
-_BESIDE_THE_LOG = ("projections", "snapshots", "claims", "consumers", "erasures_due")
-_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (?, ?, ?, ?, ?)"
+_BESIDE_THE_LOG = (
+    "projections", "snapshots", "claims", "consumers", "erasures_due", *notes.TABLES,
+)  # fmt: skip
+_THERE = "SELECT count(*) FROM sqlite_schema WHERE name IN (SELECT value FROM json_each(?))"
 
 
 class Registry:
@@ -62,6 +66,7 @@ class Registry:
             checkpoints.create_table(connection)
             consumers.create_table(connection)
             due.create_table(connection)
+            notes.create_tables(connection)
             try:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
             except ProjectionError:  # rows that the log does not give are in the way
@@ -69,7 +74,7 @@ class Registry:
                 catch_up_here(connection, self.builtin, BUILTIN_NAME, self.inline.version)
 
         with log.reader() as connection:
-            there = connection.execute(_THERE, _BESIDE_THE_LOG).get
+            there = connection.execute(_THERE, (codec.encode(_BESIDE_THE_LOG).decode(),)).get
             ready = there == len(_BESIDE_THE_LOG) and self.is_current(connection)
         if not ready:
             log.transact(work, exclusive=True)

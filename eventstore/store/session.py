@@ -18,6 +18,7 @@ from eventstore.session.commands import Command, Message
 from eventstore.store import erasure, executor, lifecycle, reads
 from eventstore.store.derived import Registry
 from eventstore.store.erasure import Erased, Words
+from eventstore.store.keeping import Keeping
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
 
@@ -26,6 +27,7 @@ class Owner(Readable, Protocol):
     """What a session needs of the store it belongs to; `SessionStore` is it."""
 
     derived: Registry
+    keeper: Keeping | None
 
     @staticmethod
     def new_id() -> str:
@@ -269,6 +271,7 @@ class Session(SessionReads):
         streams = lifecycle.close(
             self.store.log, self.stream, cascade=cascade, reason=reason, actor=Actor.UNKNOWN
         )
+        self._keep("close")
         return [self.store.session_of(stream).name for stream in streams]
 
     def fork(
@@ -320,7 +323,9 @@ class Session(SessionReads):
         """
         words = Words(by=by, reason=reason, basis=basis)
         store = self.store
-        return erasure.close_and_erase(store.log, self.stream, words, store.derived.erase)
+        erased = erasure.close_and_erase(store.log, self.stream, words, store.derived.erase)
+        self._keep("erasure")
+        return erased
 
     def erase_events(
         self,
@@ -335,7 +340,14 @@ class Session(SessionReads):
 
     def _erase(self, positions: Sequence[int] | None, words: Words) -> Erased:
         target = erasure.Target(stream=self.stream, positions=positions)
-        return erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
+        erased = erasure.erase(self.store.log, lambda _: [target], words, self.store.derived.erase)
+        self._keep("erasure")
+        return erased
+
+    def _keep(self, reason: str) -> None:
+        """Have a checkpoint made soon, if this store makes any."""
+        if self.store.keeper is not None:
+            self.store.keeper.wanted(reason)
 
     # -- relatives -------------------------------------------------------------------------
 

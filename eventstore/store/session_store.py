@@ -28,8 +28,10 @@ from eventstore.session.state import Status
 from eventstore.store import activities, derived, executor, past, reads, searching, statistics
 from eventstore.store.activities import ActivityResult
 from eventstore.store.current import require_current
+from eventstore.store.keeping import Checkpointing, Keeping
 from eventstore.store.lifecycle import spawn
 from eventstore.store.points import At, position_at
+from eventstore.store.proofs import Proofs
 from eventstore.store.session import Session
 from eventstore.store.trees import Branch, branches
 from eventstore.store.upkeep import Upkeep
@@ -45,13 +47,20 @@ SPAWN_DEPTH_MAX = 8
 OPEN_STATUSES = ("active", "ended", "archived")
 
 
-class SessionStore(Upkeep):
+class SessionStore(Upkeep, Proofs):
     """An append-only store of agent sessions in one SQLite file; see `open`."""
 
-    def __init__(self, log: SqliteLog, registry: derived.Registry, spawn_depth_max: int) -> None:
+    def __init__(
+        self,
+        log: SqliteLog,
+        registry: derived.Registry,
+        spawn_depth_max: int,
+        keeper: Keeping | None = None,
+    ) -> None:
         self.log = log
         self.derived = registry
         self.spawn_depth_max = spawn_depth_max
+        self.keeper = keeper
 
     @classmethod
     def open(
@@ -64,14 +73,17 @@ class SessionStore(Upkeep):
         projections: Sequence[type[Projection]] = (),
         spawn_depth_max: int = SPAWN_DEPTH_MAX,
         clock: Callable[[], int] = now_us,
+        checkpoints: Checkpointing | None = None,
     ) -> SessionStore:
         """Open the store at `path`, creating it if there is none; ``:memory:`` is kept in memory.
 
         `durability` says what an answered append survives: ``full`` a power loss, ``normal`` a
-        crash of the process. `projections` are classes of your own. Any number of threads may use
-        the store, and any number of processes may open the file.
+        crash of the process. `projections` are classes of your own. `checkpoints`, an
+        `eventstore.Checkpoints`, has the store compared with what it was, and signed notes made.
+        Any number of threads may use the store, and any number of processes may open the file.
 
         Raises a `StoreError`: the file is a directory, no store, a newer store, locked, read-only.
+        With `checkpoints` also `RollbackDetectedError` and other errors of `CheckpointError`.
         """
         registry = derived.Registry(projections)
         log = SqliteLog(
@@ -86,13 +98,18 @@ class SessionStore(Upkeep):
             if not readonly:
                 registry.prepare(log)
                 traces.resume(log)
+            store = cls(log, registry, spawn_depth_max)
+            if checkpoints is not None:
+                store.keeper = checkpoints.begin(store)
         except BaseException:
             log.close()
             raise
-        return cls(log, registry, spawn_depth_max)
+        return store
 
     def close(self) -> None:
-        """Close the file; harmless when it is closed already."""
+        """Close the file, after a checkpoint that is under way; harmless when it is closed."""
+        if self.keeper is not None:
+            self.keeper.close()
         self.log.close()
 
     def __enter__(self) -> Self:

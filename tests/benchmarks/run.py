@@ -28,6 +28,7 @@ import rows_files
 import rows_follow
 import rows_history
 import rows_search
+import rows_tree
 from engines import BareInsert, ThisEngine
 from harness import QUICK, Context, Row, Scale
 from peers import PEERS, present
@@ -40,6 +41,7 @@ MODULES = (
     rows_files,
     rows_search,
     rows_follow,
+    rows_tree,
     rows_adapter_hermes,
     rows_adapter_little_loops,
     rows_adapter_nanobot,
