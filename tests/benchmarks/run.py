@@ -24,6 +24,7 @@ import rows_adapter_little_loops
 import rows_adapter_nanobot
 import rows_adapter_power_loop
 import rows_append
+import rows_erasing
 import rows_files
 import rows_follow
 import rows_history
@@ -42,6 +43,7 @@ MODULES = (
     rows_search,
     rows_follow,
     rows_tree,
+    rows_erasing,
     rows_adapter_hermes,
     rows_adapter_little_loops,
     rows_adapter_nanobot,
