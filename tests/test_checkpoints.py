@@ -18,7 +18,7 @@ from engine_support import budget, populate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventstore import AsyncSessionStore, Checkpoints, Message, SessionStore
+from eventstore import AsyncSessionStore, Checkpoints, Message, SessionStore, erasing
 from eventstore.backup import backup, restore
 from eventstore.checkpoints import checkpoint, comparing, note, notes, side_file
 from eventstore.checkpoints.beginning import OWN_SESSION, Past, begin_anew
@@ -280,11 +280,14 @@ def test_a_note_is_made_after_a_session_is_closed(path: Path) -> None:
 
 
 @needs_cryptography
-@pytest.mark.parametrize("how", ["erase", "erase_events", "close_and_erase"])
+@pytest.mark.parametrize("how", ["erase", "erase_events", "close_and_erase", "with what followed"])
 def test_a_note_is_made_after_an_erasure(path: Path, how: str) -> None:
     with opened(path, a_key()) as store:
         session = store.session("s")
-        getattr(session, how)(*([[2]] if how == "erase_events" else []))
+        if how == "with what followed":
+            erasing.erase(store, erasing.Selection(sessions=("s",)))
+        else:
+            getattr(session, how)(*([[2]] if how == "erase_events" else []))
         events = store.head.position
     [kept] = kept_in(path)
     assert (kept.reason, kept.size) == ("erasure", events)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import random
 import subprocess
 import sys
 import threading
@@ -397,34 +398,35 @@ TABLES = {
     "by_number": "CREATE TABLE by_number (id INTEGER PRIMARY KEY, text TEXT)",
     "by_text": "CREATE TABLE by_text (id INTEGER, text TEXT, PRIMARY KEY (text, id)) WITHOUT ROWID",
 }
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(["insert", "insert", "delete", "shorten", "reclaim"]),
-        st.sampled_from(list(TABLES)),
-        st.integers(0, 12),
-        st.sampled_from([1, 4, 30, 150, 700]),
-    ),
-    min_size=5,
-    max_size=80,
-)
+#: What is done to them: mostly small rows come and go.
+STEPS = ["insert"] * 6 + ["delete"] * 3 + ["shorten"] * 2 + ["reclaim"]
 
 
-@settings(max_examples=budget(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(STEPS)
+@settings(max_examples=budget(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 1 << 32))
 def test_what_no_row_has_and_the_file_has_is_in_unused_bytes(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, int, int]]
+    tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     """Without secure_delete, so that there is a lot of it."""
+    chance = random.Random(seed)
     path = tmp_path_factory.mktemp("unused") / "f.db"
     connection = apsw.Connection(str(path))
-    for pragma in ("page_size = 512", "auto_vacuum = 2", "journal_mode = WAL", "secure_delete = 0"):
+    for pragma in (
+        "page_size = 512",
+        "auto_vacuum = 2",
+        "journal_mode = WAL",
+        "secure_delete = 0",
+        "synchronous = 0",
+    ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     marks = (f"<mark{number:06}>" for number in itertools.count())
     for table in TABLES.values():
         connection.execute(table)
     made = []
-    for step, table, number, times in steps:
-        match step:
+    for _ in range(300):
+        table, number = chance.choice(list(TABLES)), chance.randrange(40)
+        times = chance.choice([1, 1, 1, 2, 4, 30, 150])
+        match chance.choice(STEPS):
             case "insert":
                 made.append(mark := next(marks))
                 sql = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"
@@ -446,9 +448,8 @@ def test_what_no_row_has_and_the_file_has_is_in_unused_bytes(
     image.close()
     connection.close()
     data = path.read_bytes()
-    for mark in made:
-        if mark.encode() in data and mark not in rows:
-            assert any(mark.encode() in one for one in stretches), mark
+    for mark in (one.encode() for one in made if one not in rows):
+        assert data.count(mark) == sum(one.count(mark) for one in stretches), mark
     assert all(stretches)
 
 

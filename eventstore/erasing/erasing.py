@@ -85,7 +85,8 @@ def erase(
 ) -> Receipt:
     """Erase what a selection reaches, in one transaction, and see to it that no trace is left.
 
-    Each session concerned gets one `content.erased` event. What was appended since `confirmed`, a
+    Each session concerned gets one `content.erased` event; a store that makes checkpoints makes one
+    soon after. What was appended since `confirmed`, a
     plan that somebody agreed to, and is in as well raises `PlanChangedError`; nothing is erased.
 
     Raises `InvalidValueError` when `by`, `reason` or `basis` repeats what is erased, and what

@@ -25,6 +25,7 @@ import rows_adapter_nanobot
 import rows_adapter_power_loop
 import rows_append
 import rows_bundle
+import rows_erasing
 import rows_export
 import rows_files
 import rows_follow
@@ -46,6 +47,7 @@ MODULES = (
     rows_tree,
     rows_export,
     rows_bundle,
+    rows_erasing,
     rows_adapter_hermes,
     rows_adapter_little_loops,
     rows_adapter_nanobot,
