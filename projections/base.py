@@ -53,7 +53,7 @@ class Projection(ABC):
     inline: ClassVar[bool] = False
     #: Whether `apply` looks at `event.content` (None for it otherwise: reading it costs time).
     reads_content: ClassVar[bool] = False
-    #: The types of events that change the tables; None when all do. An inline projection is not
+    #: The types of events that change the tables; None when all do. A built-in projection is not
     #: asked to apply a commit that has none of them.
     reads: ClassVar[frozenset[type[Event]] | None] = None
 
