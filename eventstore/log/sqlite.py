@@ -31,12 +31,10 @@ from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, StreamHead
+from eventstore.log.readers import OneConnection, Reader, Readers, Snapshot
 from eventstore.log.transaction import Inline, SaltPool, SqliteTransaction
 
 T = TypeVar("T")
-
-#: Reading connections that are kept open for the next reader.
-IDLE_READERS_MAX = 8
 
 
 def now_us() -> int:
@@ -72,12 +70,12 @@ class SqliteLog:
         self._memory = Memory()
         self._known: Head | None = None
         self._data_version = -1
-        self._readers: list[apsw.Connection] = []
-        self._readers_lock = threading.Lock()
+        self._closing = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
         self._group = GroupCommit(self._run)
         self.changes = Changes(self._data_versions)
         self._writer = self._open(create)
+        self._readers = self._lender()
 
     def _open(self, create: bool) -> apsw.Connection:
         created = False
@@ -99,6 +97,11 @@ class SqliteLog:
                 Path(self.path).unlink(missing_ok=True)
             raise
         return connection
+
+    def _lender(self) -> Readers | OneConnection:
+        if self._memory_lock is not None:
+            return OneConnection(self.path, self._writer, self._memory_lock)
+        return Readers(self.path, self.durability, readonly=self.readonly)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -243,44 +246,18 @@ class SqliteLog:
 
     # -- reading ---------------------------------------------------------------------------
 
-    @contextmanager
-    def reader(self) -> Iterator[apsw.Connection]:
+    def reader(self) -> Reader:
         """A connection for reading, nobody else's until the block ends."""
         self.check_open()
-        if self._memory_lock is not None:
-            with self._memory_lock, engine.translated(self.path):
-                yield self._writer
-            return
-        with self._readers_lock:
-            connection = self._readers.pop() if self._readers else None
-        if connection is None:
-            connection = engine.connect(self.path, self.durability, readonly=self.readonly)
-        try:
-            with engine.translated(self.path):
-                yield connection
-        finally:
-            with self._readers_lock:
-                if self._closed or len(self._readers) >= IDLE_READERS_MAX:
-                    connection.close()
-                else:
-                    self._readers.append(connection)
+        return Reader(self._readers)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[apsw.Connection]:
+    def snapshot(self) -> Snapshot:
         """A reading connection on which all statements see the same state of the file.
 
         Keep it short: an open snapshot holds back the recycling of the write-ahead log.
         """
-        with self.reader() as connection:
-            if connection.in_transaction:
-                yield connection
-                return
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        self.check_open()
+        return Snapshot(self._readers)
 
     def head(self) -> Head:
         """The end of the log."""
@@ -364,13 +341,11 @@ class SqliteLog:
 
     def close(self) -> None:
         """Close every connection; harmless when closed already. Running reads finish first."""
-        with self._readers_lock:
+        with self._closing:
             if self._closed:
                 return
             self._closed = True
-            for connection in self._readers:
-                connection.close()
-            self._readers.clear()
+        self._readers.close()
         with suppress(StoreClosedError):
             # Comes back, refused, when the group that is being written has been answered.
             self._group.submit(lambda _: None, exclusive=True)
