@@ -13,6 +13,8 @@ from projections.inline import BUILTIN_NAME
 
 def require_current(connection: apsw.Connection) -> None:
     """Raise `ProjectionBehindError` unless the built-in projections are at the head."""
+    if checkpoints.at_head(connection, BUILTIN_NAME, VERSION):
+        return
     checkpoint = checkpoints.read(connection, BUILTIN_NAME)
     head = reading.head_of(connection)
     if checkpoint is None or checkpoint.head != head or checkpoint.version != VERSION:
