@@ -31,15 +31,22 @@ _LAST_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE stream = ?"
 
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
 _HEAD = "SELECT position, leaf FROM events ORDER BY position DESC LIMIT 1"
-_STREAM_COLUMNS = "SELECT id, session_id, incarnation, uid FROM streams"
-_STREAM_BY_ID = _STREAM_COLUMNS + " WHERE id = ?"
-_NEWEST_STREAM = _STREAM_COLUMNS + " WHERE session_id = ? ORDER BY incarnation DESC LIMIT 1"
-_STREAM_INCARNATION = _STREAM_COLUMNS + " WHERE session_id = ? AND incarnation = ?"
+_STREAMS = (
+    "SELECT s.id, s.session_id, s.incarnation, s.uid, e.version, e.leaf FROM streams AS s "
+    "LEFT JOIN events AS e ON e.stream = s.id"
+)
+_STREAM_BY_ID = _STREAMS + " WHERE s.id = ? ORDER BY e.version DESC LIMIT 1"
+_NEWEST_STREAM = (
+    _STREAMS + " WHERE s.session_id = ? ORDER BY s.incarnation DESC, e.version DESC LIMIT 1"
+)
+_STREAM_INCARNATION = (
+    _STREAMS + " WHERE s.session_id = ? AND s.incarnation = ? ORDER BY e.version DESC LIMIT 1"
+)
 _INCARNATIONS = "SELECT id FROM streams WHERE session_id = ? ORDER BY incarnation"
 _STREAMS_LIKE = (
-    _STREAM_COLUMNS + " WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id, incarnation"
+    _STREAMS + " AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "  # noqa: S608
+    "WHERE s.session_id >= ?1 AND s.session_id < ?2 ORDER BY s.session_id, s.incarnation"
 )
-_STREAM_HEAD = "SELECT version, leaf FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1"
 
 _MAX = (1 << 63) - 1
 
@@ -191,16 +198,16 @@ def stream_head(
 ) -> StreamHead | None:
     """The stream of a session id, the newest incarnation unless told."""
     if incarnation is None:
-        row = connection.execute(_NEWEST_STREAM, (session_id,)).fetchone()
+        rows = rows_of(connection, _NEWEST_STREAM, (session_id,))
     else:
-        row = connection.execute(_STREAM_INCARNATION, (session_id, incarnation)).fetchone()
-    return None if row is None else _with_version(connection, row)
+        rows = rows_of(connection, _STREAM_INCARNATION, (session_id, incarnation))
+    return _stream(rows[0]) if rows else None
 
 
 def stream_by_id(connection: apsw.Connection, stream: int) -> StreamHead | None:
     """The stream with this number."""
-    row = connection.execute(_STREAM_BY_ID, (stream,)).fetchone()
-    return None if row is None else _with_version(connection, row)
+    rows = rows_of(connection, _STREAM_BY_ID, (stream,))
+    return _stream(rows[0]) if rows else None
 
 
 def streams_of(connection: apsw.Connection, session_id: str) -> list[int]:
@@ -210,11 +217,13 @@ def streams_of(connection: apsw.Connection, session_id: str) -> list[int]:
 
 def streams_with_prefix(connection: apsw.Connection, prefix: str) -> list[StreamHead]:
     """Every stream whose session id starts with `prefix`."""
-    rows = connection.execute(_STREAMS_LIKE, (prefix, prefix + "\U0010ffff")).fetchall()
-    return [_with_version(connection, row) for row in rows]
+    return [
+        _stream(row) for row in rows_of(connection, _STREAMS_LIKE, (prefix, prefix + "\U0010ffff"))
+    ]
 
 
-def _with_version(connection: apsw.Connection, row: Sequence[Any]) -> StreamHead:
-    last = connection.execute(_STREAM_HEAD, (row[0],)).fetchone()
-    version, leaf = (0, ZEROS) if last is None else last
-    return StreamHead(row[0], row[1], row[2], row[3], version, leaf, -1)
+def _stream(row: Sequence[Any]) -> StreamHead:
+    stream, session_id, incarnation, uid, version, leaf = row
+    if version is None:
+        return StreamHead(stream, session_id, incarnation, uid, 0, ZEROS, -1)
+    return StreamHead(stream, session_id, incarnation, uid, version, leaf, -1)
