@@ -31,13 +31,6 @@ _NEWEST = (
     "LEFT JOIN sessions AS s ON s.stream = e.stream "
     "WHERE e.position <= ? ORDER BY e.position DESC LIMIT 1"
 )
-_AT_HEAD = (
-    "SELECT CASE WHEN p.position IS NULL THEN e.version = "
-    "(SELECT version FROM sessions WHERE stream = e.stream) "
-    "ELSE p.position = e.position AND p.leaf = e.leaf END "
-    "FROM projections AS p CROSS JOIN events AS e WHERE p.name = ? AND p.version = ? "
-    "ORDER BY e.position DESC LIMIT 1"
-)
 _OLDER = (
     "SELECT count(*) FROM pragma_table_info('projections') WHERE name = 'position' AND \"notnull\""
 )
@@ -83,14 +76,6 @@ def read(connection: apsw.Connection, name: str, upto: int = _MAX) -> Checkpoint
         return Checkpoint(version, START)
     position, leaf, kept = newest
     return Checkpoint(version, Head(position, leaf)) if kept else None
-
-
-def at_head(connection: apsw.Connection, name: str, version: int) -> bool:
-    """Whether this version of a projection wrote its tables up to the last event.
-
-    It is what `read` says, asked in one statement; False when there is no event yet.
-    """
-    return bool(connection.execute(_AT_HEAD, (name, version)).get)
 
 
 def write(connection: apsw.Connection, name: str, version: int, head: Head) -> None:

@@ -9,11 +9,12 @@ from eventstore.log import reading
 from projections import checkpoints
 from projections.builtin import VERSION
 from projections.inline import BUILTIN_NAME
+from projections.queries import current
 
 
 def require_current(connection: apsw.Connection) -> None:
     """Raise `ProjectionBehindError` unless the built-in projections are at the head."""
-    if checkpoints.at_head(connection, BUILTIN_NAME, VERSION):
+    if current.at_head(connection):
         return
     checkpoint = checkpoints.read(connection, BUILTIN_NAME)
     head = reading.head_of(connection)

@@ -59,15 +59,28 @@ def _head(connection: apsw.Connection, stream: int) -> StreamHead:
 
 def state_of(log: SqliteLog, stream: int, at: Point | None) -> SessionState:
     """The folded state at a point, the present one if None."""
-    with log.snapshot() as connection:
+    # Events never change: the present is one statement, and the fold up to it needs no snapshot.
+    with log.reader() if at is None else log.snapshot() as connection:
         return _state(log, connection, stream, at)
 
 
 def _state(
     log: SqliteLog, connection: apsw.Connection, stream: int, at: Point | None
 ) -> SessionState:
-    version = version_at(connection, _head(connection, stream), at)
-    return state_at(connection, stream, version, log.recall(("state", stream)))
+    head = _head(connection, stream)
+    if at is None:
+        return state_now(log, connection, head)
+    return state_at(
+        connection, stream, version_at(connection, head, at), log.recall(("state", stream))
+    )
+
+
+def state_now(log: SqliteLog, connection: apsw.Connection, head: StreamHead) -> SessionState:
+    """The folded state at the head of a stream, from what the last transaction remembered."""
+    known: SessionState | None = log.recall(("state", head.id))
+    if known is not None and known.version == head.version:
+        return known
+    return state_at(connection, head.id, head.version, known)
 
 
 def state_and_messages(
@@ -76,9 +89,14 @@ def state_and_messages(
     """The state and the active messages, of one moment."""
     with log.snapshot() as connection:
         state = _state(log, connection, stream, at)
-        require_current(connection)
-        rows = messages.in_runs(connection, stream, state.active)
-    return state, [message_view(row, "active") for row in rows]
+        return state, messages_in(connection, stream, state)
+
+
+def messages_in(connection: apsw.Connection, stream: int, state: SessionState) -> list[MessageView]:
+    """The messages that are active in a state of a session, in active order."""
+    require_current(connection)
+    rows = messages.in_runs(connection, stream, state.active)
+    return [message_view(row, "active") for row in rows]
 
 
 def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
