@@ -21,7 +21,7 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
 from eventstore.store import executor, reads
-from eventstore.store.current import require_current
+from eventstore.store.current import read_current, require_current
 from eventstore.store.views import MessageView
 from projections.queries import details, lineage
 from projections.queries.details import SessionDetails
@@ -97,12 +97,7 @@ def children_in(transaction: SqliteTransaction, session_id: str) -> list[StreamH
 
 def details_of(log: SqliteLog, session_id: str, quiet: str) -> SessionDetails | None:
     """The open session with this id and its texts; `quiet` as in `details.newest`."""
-    with log.reader() as connection:
-        found = details.newest(connection, session_id, quiet)
-    if found is None:
-        with log.snapshot() as connection:
-            require_current(connection)
-            found = details.newest(connection, session_id, quiet)
+    found = read_current(log, lambda connection: details.newest(connection, session_id, quiet))
     return None if found is None or found.status == Status.CLOSED else found
 
 
