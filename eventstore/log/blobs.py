@@ -26,6 +26,7 @@ _MARKS = (b'"$blob"', b'"$literal"')
 
 #: A body without this has no marker in it: the quickest test there is.
 MARK = "$"
+MARK_BYTE = ord(MARK)
 
 
 def _has_marks(body: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -16,13 +16,16 @@ from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head, Recorded, StreamHead
 
+#: Bytes are decoded once, by what reads the JSON; of text SQLite's own form is made first.
+BODY = "CAST(c.body AS BLOB)"
+
 _COLUMNS = (
     "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
     "e.idempotency_key, e.commitment, e.leaf"
 )
 _EVENTS = f"SELECT {_COLUMNS}, NULL FROM events AS e"  # noqa: S608
 _EVENTS_WITH_CONTENT = (
-    f"SELECT {_COLUMNS}, c.body FROM events AS e "  # noqa: S608
+    f"SELECT {_COLUMNS}, {BODY} FROM events AS e "  # noqa: S608
     "LEFT JOIN contents AS c ON c.position = e.position"
 )
 _OF_STREAM = " WHERE e.stream = ? AND e.version > ? AND e.version <= ? ORDER BY e.version LIMIT ?"
@@ -47,6 +50,13 @@ _STREAMS_LIKE = (
     _STREAMS + " AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "  # noqa: S608
     "WHERE s.session_id >= ?1 AND s.session_id < ?2 ORDER BY s.session_id, s.incarnation"
 )
+_LAST_EVENTS = (
+    f"SELECT s.session_id, {_COLUMNS}, {BODY} FROM streams AS s "  # noqa: S608
+    "CROSS JOIN events AS e ON e.stream = s.id "
+    "AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "
+    "LEFT JOIN contents AS c ON c.position = e.position "
+    "WHERE s.id > ? AND e.position > ? ORDER BY s.id LIMIT ?"
+)
 
 _MAX = (1 << 63) - 1
 
@@ -62,16 +72,16 @@ Fetch: TypeAlias = Callable[[bytes], bytes | None]
 
 
 def event_of(
-    position: int, name: str, schema: int, facts: str, body: str | None, fetch: Fetch
+    position: int, name: str, schema: int, facts: str, body: bytes | None, fetch: Fetch
 ) -> Event:
     """The event in these columns; `fetch` gives the blob of a digest.
 
     Raises `CorruptStoreError` naming the position when it cannot be read.
     """
     try:
-        if body is None or blobs.MARK not in body:
-            return stored.read_text(name, schema, facts, body)
-        content = blobs.read_content(name, schema, body.encode(), fetch)
+        if body is None or blobs.MARK_BYTE not in body:
+            return stored.read_row(name, schema, facts, body)
+        content = blobs.read_content(name, schema, body, fetch)
         return stored.read(name, schema, facts.encode(), content)
     except (EventFormatError, CorruptStoreError) as error:
         raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
@@ -151,6 +161,10 @@ def _fetch(
     if not content:
         with suppress(KeyError, *stored.UNREAD):
             return _of_present_types(rows)
+    return _with_content(connection, rows)
+
+
+def _with_content(connection: apsw.Connection, rows: Iterable[Sequence[Any]]) -> list[Recorded]:
     fetch = blob_fetcher(connection)
     make = Recorded._make
     return [
@@ -191,6 +205,18 @@ def head_of(connection: apsw.Connection) -> Head:
     """The end of the log."""
     row = connection.execute(_HEAD).fetchone()
     return Head(0, ZEROS) if row is None else Head(*row)
+
+
+def page_of_last_events(
+    connection: apsw.Connection, stream: int, after: int, size: int
+) -> list[tuple[str, Recorded]]:
+    """Session ids with their last events, content included, where those are after a position.
+
+    At most `size`, of streams with a higher number than `stream`, in order of these.
+    """
+    rows = rows_of(connection, _LAST_EVENTS, (stream, after, size))
+    events = _with_content(connection, (row[1:] for row in rows))
+    return [(row[0], event) for row, event in zip(rows, events, strict=True)]
 
 
 def stream_head(

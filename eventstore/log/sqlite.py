@@ -301,6 +301,16 @@ class SqliteLog:
 
         return reading.pages(read, after, of_stream=False)
 
+    def last_events(self, *, after: int = 0) -> Iterator[tuple[str, Recorded]]:
+        """Each session id with its last event, content included, if that is after a position."""
+        stream, size = 0, reading.PAGE
+        while size == reading.PAGE:
+            with self.reader() as connection:
+                page = reading.page_of_last_events(connection, stream, after, reading.PAGE)
+            yield from page
+            size = len(page)
+            stream = page[-1][1].stream if page else stream
+
     @contextmanager
     def _data_versions(self) -> Iterator[Callable[[], int]]:
         """A look that gives another number once any other connection has written the file."""

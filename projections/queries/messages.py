@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
+from msgspec import Struct
 
 from eventstore import codec
 from eventstore.events.catalogue import Event, Run
@@ -13,7 +14,7 @@ from eventstore.log import reading
 from eventstore.log.engine import rows_of
 
 _COLUMNS = (
-    "m.position, e.type, e.schema, e.facts, c.body, m.seq, m.state, m.inherited, "
+    f"m.position, e.type, e.schema, e.facts, {reading.BODY}, m.seq, m.state, m.inherited, "
     "e.recorded_at, e.commitment IS NOT NULL"
 )
 _TABLES = (
@@ -41,7 +42,7 @@ _STATES_AT = (
 )
 
 
-class MessageRow(NamedTuple):
+class MessageRow(Struct, frozen=True):
     """A message of a session; for one that a fork took over, `event` is the origin's.
 
     `committed` says that the event had content once, even if that was erased.
@@ -77,12 +78,12 @@ def around(
 
 def _made(connection: apsw.Connection, rows: Sequence[Any]) -> list[MessageRow]:
     fetch = reading.blob_fetcher(connection)
-    make = MessageRow._make
+    read = reading.event_of
     return [
-        make((
+        MessageRow(
             seq, state, inherited != 0, position, recorded_at, committed != 0,
-            reading.event_of(position, name, schema, facts, body, fetch),
-        ))
+            read(position, name, schema, facts, body, fetch),
+        )
         for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed
         in rows
     ]  # fmt: skip
