@@ -8,16 +8,14 @@ import apsw
 from msgspec import Struct
 
 from eventstore.errors import InvalidQueryError
-from eventstore.events import stored
 from eventstore.events.catalogue import Activity
-from eventstore.log import blobs
+from eventstore.log import reading
 from eventstore.log.engine import rows_of
-from eventstore.log.reading import blob_fetcher
 from projections.queries.sessions import name_of
 
 _COLUMNS = (
     "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
-    "c.body, e.commitment IS NOT NULL"
+    f"{reading.BODY}, e.commitment IS NOT NULL"
 )
 _TEXT = (
     "CROSS JOIN events AS e ON e.position = a.position "
@@ -102,18 +100,17 @@ def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
 
 
 def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityView]:
-    fetch = blob_fetcher(connection)
+    fetch = reading.blob_fetcher(connection)
     names: dict[int, str] = {}
     views = []
     for found in rows_of(connection, sql, values):
         position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
-        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
-        event = stored.read(name, schema, facts.encode(), content)
+        event = reading.event_of(position, name, schema, facts, body, fetch)
         assert isinstance(event, Activity)
-        if stream not in names:
-            names[stream] = str(name_of(connection, stream))
-        erased = body is None and bool(had)
-        session = names[stream]
+        session = names.get(stream)
+        if session is None:
+            session = names[stream] = str(name_of(connection, stream))
+        erased = body is None and had != 0
         views.append(
             ActivityView(kind, number, position, stream, session, at, actor, event, erased, score)
         )
