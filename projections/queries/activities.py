@@ -13,9 +13,10 @@ from eventstore.log import reading
 from eventstore.log.engine import rows_of
 from projections.queries.sessions import name_of
 
+#: Of the table only what its index has: the stream and the time stand in the event as well.
 _COLUMNS = (
-    "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
-    f"{reading.BODY}, e.commitment IS NOT NULL"
+    "SELECT a.position, a.kind, a.number, e.stream, e.recorded_at, e.actor, e.type, e.schema, "
+    f"e.facts, {reading.BODY}, e.commitment IS NOT NULL"
 )
 _TEXT = (
     "CROSS JOIN events AS e ON e.position = a.position "
@@ -103,13 +104,14 @@ def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> lis
     fetch = reading.blob_fetcher(connection)
     names: dict[int, str] = {}
     views = []
-    for found in rows_of(connection, sql, values):
-        position, stream, kind, number, at, actor, name, schema, facts, body, had, score = found
+    for (position, kind, number, stream, recorded_at, actor, name, schema, facts, body, had,
+         score) in rows_of(connection, sql, values):  # fmt: skip
         event = reading.event_of(position, name, schema, facts, body, fetch)
         assert isinstance(event, Activity)
         session = names.get(stream)
         if session is None:
             session = names[stream] = str(name_of(connection, stream))
+        at = event.occurred_at or recorded_at
         erased = body is None and had != 0
         views.append(
             ActivityView(kind, number, position, stream, session, at, actor, event, erased, score)

@@ -112,10 +112,11 @@ SHAPES: dict[str, Shape] = {
 
 KIND_OF: dict[type[Event], str] = {shape.event: kind for kind, shape in SHAPES.items()}
 
-#: Of each type: its shape, a row with nothing in it, and the columns that facts may have.
+#: Of each type: the column that the subject is, a row with nothing in it, and the columns that are
+#: facts.
 _ROWS = {
     shape.event: (
-        shape,
+        shape.subject,
         dict[str, Any].fromkeys(("id", *shape.columns)),
         tuple((column, fact) for column, (fact, _) in shape.facts.items()),
     )
@@ -167,19 +168,22 @@ def row_of(event: Activity, at: int, number: int | None = None) -> dict[str, Any
     One that was erased, or recorded by another program, has no text but its facts; its ``ts`` is
     that of `at` (µs since 1970).
     """
-    shape, empty, facts = _ROWS[type(event)]
-    row, content = empty.copy(), event.content
-    data = {} if content is None else content.data or {}
-    row.update(data)
-    row.pop("index", None)
-    if len(row) > len(empty):  # what another program recorded
-        row = {column: row[column] for column in empty}
+    subject, empty, facts = _ROWS[type(event)]
+    content = event.content
+    if content is None:
+        row = empty.copy()
+    else:
+        data = content.data or {}
+        row = {**empty, **data}
+        row.pop("index", None)
+        if len(row) > len(empty):  # what another program recorded
+            row = {column: row[column] for column in empty}
+        if subject is not None and subject not in data:
+            row[subject] = content.subject
     row["id"] = number
     for column, fact in facts:
-        if column not in data:
+        if row[column] is None:
             row[column] = getattr(event, fact)
-    if content is not None and shape.subject is not None and shape.subject not in data:
-        row[shape.subject] = content.subject
     if row["ts"] is None:
         row["ts"] = as_text(at)
     return row
