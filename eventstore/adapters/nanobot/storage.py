@@ -18,7 +18,6 @@ from eventstore.adapters.nanobot.keys import key_of, session_id_of
 from eventstore.adapters.nanobot.messages import Times, times_of
 from eventstore.adapters.nanobot.picture import Change, Picture, Wanted
 from eventstore.adapters.nanobot.times import microseconds
-from eventstore.aio.within import StoreWithin
 from eventstore.errors import (
     SessionClosedError,
     SessionExistsError,
@@ -38,6 +37,7 @@ from eventstore.session.commands import Command
 from eventstore.session.state import Status
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
+from eventstore.store.within import StoreWithin
 
 #: The source of sessions that are nanobot's.
 SOURCE = "nanobot"
