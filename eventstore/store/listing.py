@@ -11,7 +11,7 @@ from msgspec import Struct
 from eventstore import codec
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import read_current, require_current
-from eventstore.store.views import MessageView, message_view
+from eventstore.store.views import MessageView, message_views
 from projections.queries import listing, messages
 from projections.queries.listing import BriefRow, DetailRow, Which
 from projections.queries.texts import content_in
@@ -91,9 +91,11 @@ def around(
     found: dict[tuple[int, int], list[MessageView]] = {place: [] for place in places}
     with log.snapshot() as connection:
         require_current(connection)
-        for index, row in messages.around(connection, places, count):
-            if row.state not in HIDDEN:
-                found[places[index]].append(message_view(row))
+        rows = messages.around(connection, places, count)
+        views = message_views(connection, [row for _, row in rows])
+    for (index, _), view in zip(rows, views, strict=True):
+        if view.state not in HIDDEN:
+            found[places[index]].append(view)
     return found
 
 
@@ -115,7 +117,7 @@ def _details(connection: apsw.Connection, row: DetailRow) -> SessionDetails:
     begun, title, prompt, configuration, ended, opening = (
         None if body is None else content_in(connection, body, row.stream) for body in row[13:]
     )
-    # By place, as `message_view`: names would cost as much as all else.
+    # By place, as `message_views`: names would cost as much as all else.
     found: Sequence[Any] = (
         *row[:12],
         _usage(row.usage),

@@ -32,7 +32,7 @@ from eventstore.store.views import (
     MessageView,
     SessionInfo,
     ToolCallView,
-    message_view,
+    message_views,
 )
 from projections.queries import calls, lineage, messages, points, sessions
 from projections.queries import usage as usage_queries
@@ -95,8 +95,7 @@ def state_and_messages(
 def messages_in(connection: apsw.Connection, stream: int, state: SessionState) -> list[MessageView]:
     """The messages that are active in a state of a session, in active order."""
     require_current(connection)
-    rows = messages.in_runs(connection, stream, state.active)
-    return [message_view(row, "active") for row in rows]
+    return message_views(connection, messages.in_runs(connection, stream, state.active), {})
 
 
 def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
@@ -114,6 +113,7 @@ def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> As
             states = messages.states_at(connection, stream, state.version)
         else:
             rows, states = messages.in_runs(connection, stream, state.active), {}
+        views = message_views(connection, rows, states)
     return AsOf(
         name=name_of(log, stream),
         version=state.version,
@@ -123,7 +123,7 @@ def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> As
         model=state.model,
         provider=state.provider,
         configuration=configuration_of(log, state),
-        messages=tuple(message_view(row, states.get(row.seq, "active")) for row in rows),
+        messages=tuple(views),
     )
 
 
@@ -133,7 +133,7 @@ def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[
         require_current(connection)
         size = _ALL if limit is None else limit
         rows = messages.in_range(connection, stream, after + 1, _ALL, size)
-    return [message_view(row) for row in rows]
+        return message_views(connection, rows)
 
 
 def name_of(log: SqliteLog, stream: int) -> str:
