@@ -28,9 +28,9 @@ from eventstore import (
     errors,
 )
 from eventstore.aio.consumer import AsyncConsumer
-from eventstore.aio.within import StoreWithin
 from eventstore.consumers.consumer import Consumer
 from eventstore.session import commands as do
+from eventstore.store.within import StoreWithin
 from projections.base import Projection
 
 HOLDER = """

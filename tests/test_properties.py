@@ -18,9 +18,11 @@ from eventstore.log import blobs
 from eventstore.session import runs
 from eventstore.session.fold import fold_all
 from eventstore.session.state import SessionState
+from eventstore.store import by_id, listing
 from projections import rebuild
 from projections.base import apply_page
 from projections.builtin import BUILTIN
+from projections.queries.listing import Which
 
 quick = settings(
     max_examples=budget(100),
@@ -453,6 +455,14 @@ def test_a_writer_without_projections_leaves_no_hole(tmp_path: Path) -> None:
         log.close()
         with pytest.raises(errors.ProjectionBehindError):
             parent.info()
+        for read in (
+            lambda: by_id.details_of(store.log, "parent", "[]"),
+            lambda: listing.session(store.log, "parent"),
+            lambda: listing.sessions(store.log, Which()),
+            lambda: listing.session(store.log, "nobody"),
+        ):
+            with pytest.raises(errors.ProjectionBehindError):
+                read()
         # closing with cascade must know of the child although no projection saw it
         assert parent.close() == ["parent", "bare"]
         clean(store)

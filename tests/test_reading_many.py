@@ -22,8 +22,10 @@ from eventstore.log.port import Recorded
 from eventstore.session import runs
 from eventstore.session.fold import fold, fold_all
 from eventstore.session.state import SessionState
+from eventstore.store import by_id, listing
 from projections.base import apply_page
 from projections.builtin import BUILTIN
+from projections.queries.listing import Which
 
 quick = settings(
     max_examples=budget(150),
@@ -184,6 +186,73 @@ def test_a_damaged_event_in_the_middle_of_a_page_is_named(
                 page(copy, content)
     finally:
         copy.execute("ROLLBACK")
+
+
+# -- the last event of each session ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 500])
+def test_the_last_events_are_those_of_every_session_that_went_on(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "PAGE", size)
+    with SessionStore.open(tmp_path / "s.db", durability="normal") as store:
+        assert list(store.log.last_events()) == []
+        populate(store)
+        store.create("big").append("user", BIG)
+        store.create("empty")
+        for after in (0, 5, store.head.position - 3, store.head.position):
+            heads = store.log.streams_with_prefix("")
+            expected = {}
+            for head in heads:
+                *_, last = store.log.read_stream(head.id, content=True)
+                assert (last.version, last.leaf) == (head.version, head.leaf)
+                if last.position > after:
+                    expected[head.id] = (head.session_id, last)
+            assert list(store.log.last_events(after=after)) == [
+                expected[stream] for stream in sorted(expected)
+            ]
+
+
+# -- texts beside a row ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["", "short", "half a pair: \ud83d", "$ and $blob", BIG])
+def test_a_session_is_told_with_its_texts_whatever_they_hold(tmp_path: Path, prompt: str) -> None:
+    with SessionStore.open(tmp_path / "s.db", durability="normal") as store:
+        texts = {"configuration": {"$blob": prompt}, "metadata": {"m": prompt}}
+        session = store.create("a", prompt=prompt, title=prompt or "t", **texts)
+        session.append("user", prompt or "u")
+        for found in (by_id.details_of(store.log, "a", "[]"), listing.session(store.log, "a")):
+            assert found is not None
+            assert (found.prompt or "", found.configuration, found.metadata) == (
+                prompt, texts["configuration"], texts["metadata"],
+            )  # fmt: skip
+        [listed] = listing.sessions(store.log, Which())
+        assert (listed.title, listed.opening) == (prompt or "t", prompt or "u")
+        session.erase()
+        [listed] = listing.sessions(store.log, Which())
+        assert (listed.title, listed.prompt, listed.opening) == (None, None, None)
+        assert (listed.configuration, listed.metadata) == ({}, {})
+
+
+def test_a_session_whose_text_is_damaged_is_an_error(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db", durability="normal") as store:
+        store.create("a", prompt="prompt")
+        position = store.session("a").state().prompt_position
+        store.close()
+    damage = apsw.Connection(str(tmp_path / "s.db"))
+    damage.execute("DROP TRIGGER contents_are_only_wiped")
+    for body in ("{", "[1]", '{"prompt":{"$blob":"00"}}'):
+        damage.execute("UPDATE contents SET body = ? WHERE position = ?", (body, position))
+        with SessionStore.open(tmp_path / "s.db", readonly=True) as store:
+            for read in (
+                lambda: by_id.details_of(store.log, "a", "[]"),
+                lambda: listing.session(store.log, "a"),
+            ):
+                with pytest.raises(errors.CorruptStoreError, match="stream number 1"):
+                    read()
+    damage.close()
 
 
 # -- views -----------------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from eventstore.aio.threads import Threads
-from eventstore.aio.within import session_within
 from eventstore.log.port import Recorded
 from eventstore.replaying.steps import Step, Until
 from eventstore.store.points import Point
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
+from eventstore.store.within import session_within
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,6 @@ from eventstore.aio.opening import Opening
 from eventstore.aio.reading import AsyncReader, reading
 from eventstore.aio.session import AsyncSession
 from eventstore.aio.threads import Threads
-from eventstore.aio.within import StoreWithin
 from eventstore.consumers.positions import ConsumerInfo
 from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Kind, Lifecycle
@@ -35,6 +34,7 @@ from eventstore.store.session_store import OPEN_STATUSES, SPAWN_DEPTH_MAX, Sessi
 from eventstore.store.statistics import Stats
 from eventstore.store.trees import Branch
 from eventstore.store.views import SessionInfo
+from eventstore.store.within import StoreWithin
 from eventstore.vacuum import Vacuumed
 from projections.base import Projection
 from projections.check import Difference

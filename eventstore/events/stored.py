@@ -238,35 +238,17 @@ def require_known(event: Event) -> None:
 
 _plain = msgspec.json.Decoder()
 
-#: What decodes the facts and the content of the types that need no upcasting.
-_present: dict[tuple[str, int], tuple[Callable[[str], Event], Callable[[str], Any]]] = {
+#: What decodes the facts and the content of a present type and schema, which needs no upcasting:
+#: the quick way for columns of many rows. Raises one of `UNREAD` where only `read` and
+#: `read_content` can tell what they are, or what is wrong with them.
+PRESENT: dict[tuple[str, int], tuple[Callable[[str], Event], Callable[[bytes], Any]]] = {
     (cls.type, cls.schema): (
         _facts_decoders[cls.type].decode,
         _content_decoders.get(cls.type, _plain).decode,
     )
     for cls in CATALOGUE
 }
-
-
-def read_text(name: str, schema: int, facts: str, body: str | None) -> Event:
-    """What `read` and `read_content` give for stored text: the quick way, for many events."""
-    present = _present.get((name, schema))
-    if present is not None:
-        decode_facts, decode_content = present
-        try:
-            event = decode_facts(facts)
-            if body is not None:
-                force_setattr(event, "content", decode_content(body))
-            return event
-        except UNREAD:
-            pass  # `read` knows what msgspec does not, or says what is wrong
-    content = None if body is None else read_content(name, schema, body.encode())
-    return read(name, schema, facts.encode(), content)
-
-
-#: Decodes the facts of a present type and schema, given as text; raises one of `UNREAD` where
-#: only `read` can tell what they are, or what is wrong with them.
 FACTS: dict[tuple[str, int], Callable[[str], Event]] = {
-    kind: decode_facts for kind, (decode_facts, _) in _present.items()
+    kind: decode_facts for kind, (decode_facts, _) in PRESENT.items()
 }
 UNREAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -26,16 +26,18 @@ _MARKS = (b'"$blob"', b'"$literal"')
 
 #: A body without this has no marker in it: the quickest test there is.
 MARK = "$"
+MARK_BYTE = ord(MARK)
 
 
-def _has_marks(body: bytes) -> bool:
+def has_marks(body: bytes) -> bool:
+    """Whether a stored body may refer to blobs."""
     # Looking for one byte first is quick, and most texts hold no dollar sign.
-    return b"$" in body and (_MARKS[0] in body or _MARKS[1] in body)
+    return MARK_BYTE in body and (_MARKS[0] in body or _MARKS[1] in body)
 
 
 def spill(content: Any, body: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """The body to store for `content` whose plain JSON is `body`, and its ``(digest, blob)``s."""
-    if len(body) < BLOB_BYTES and not _has_marks(body):
+    if len(body) < BLOB_BYTES and not has_marks(body):
         return body, []
     blobs: dict[bytes, bytes] = {}
 
@@ -60,7 +62,7 @@ def read_content(
 
     Raises `CorruptStoreError` when a blob is missing or has other bytes than its digest says.
     """
-    if not _has_marks(body):
+    if not has_marks(body):
         return stored.read_content(name, schema, body)
 
     def resolve(_: str, argument: Any) -> Any:

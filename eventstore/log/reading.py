@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 import apsw
+from msgspec.structs import force_setattr
 
 from eventstore.errors import CorruptStoreError, EventFormatError
 from eventstore.events import stored
 from eventstore.events.catalogue import Event
-from eventstore.log import blobs
+from eventstore.log import blobs, redactions
+from eventstore.log.blobs import MARK_BYTE, has_marks
 from eventstore.log.engine import rows_of
 from eventstore.log.entry import ZEROS
 from eventstore.log.port import Head, Recorded, StreamHead
-from eventstore.log.redactions import BODY
+
+#: Bytes are decoded once, by what reads the JSON; of text SQLite's own form is made first.
+BODY = f"CAST({redactions.BODY} AS BLOB)"
 
 _COLUMNS = (
     "e.position, e.stream, e.version, e.type, e.schema, e.recorded_at, e.actor, e.facts, "
@@ -32,21 +36,38 @@ _LAST_VERSION = "SELECT coalesce(max(version), 0) FROM events WHERE stream = ?"
 
 _BLOB = "SELECT body FROM blobs WHERE digest = ?"
 _HEAD = "SELECT position, leaf FROM events ORDER BY position DESC LIMIT 1"
-_STREAM_COLUMNS = "SELECT id, session_id, incarnation, uid FROM streams"
-_STREAM_BY_ID = _STREAM_COLUMNS + " WHERE id = ?"
-_NEWEST_STREAM = _STREAM_COLUMNS + " WHERE session_id = ? ORDER BY incarnation DESC LIMIT 1"
-_STREAM_INCARNATION = _STREAM_COLUMNS + " WHERE session_id = ? AND incarnation = ?"
+_STREAMS = (
+    "SELECT s.id, s.session_id, s.incarnation, s.uid, e.version, e.leaf FROM streams AS s "
+    "LEFT JOIN events AS e ON e.stream = s.id"
+)
+_STREAM_BY_ID = _STREAMS + " WHERE s.id = ? ORDER BY e.version DESC LIMIT 1"
+_NEWEST_STREAM = (
+    _STREAMS + " WHERE s.session_id = ? ORDER BY s.incarnation DESC, e.version DESC LIMIT 1"
+)
+_STREAM_INCARNATION = (
+    _STREAMS + " WHERE s.session_id = ? AND s.incarnation = ? ORDER BY e.version DESC LIMIT 1"
+)
 _INCARNATIONS = "SELECT id FROM streams WHERE session_id = ? ORDER BY incarnation"
 _STREAMS_LIKE = (
-    _STREAM_COLUMNS + " WHERE session_id >= ?1 AND session_id < ?2 ORDER BY session_id, incarnation"
+    _STREAMS + " AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "  # noqa: S608
+    "WHERE s.session_id >= ?1 AND s.session_id < ?2 ORDER BY s.session_id, s.incarnation"
+)
+_LAST_EVENTS = (
+    f"SELECT s.session_id, {_COLUMNS}, {BODY} FROM streams AS s "  # noqa: S608
+    "CROSS JOIN events AS e ON e.stream = s.id "
+    "AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "
+    "LEFT JOIN contents AS c ON c.position = e.position "
+    "WHERE s.id > ? AND e.position > ? ORDER BY s.id LIMIT ?"
 )
 _BEGUN = (
-    "FROM streams AS s CROSS JOIN events AS e ON e.stream = s.id AND e.version = 1 "
-    "WHERE s.id > ? AND e.position <= ?"
+    "CROSS JOIN events AS b ON b.stream = s.id AND b.version = 1 WHERE s.id > ? AND b.position <= ?"
 )
-_STREAMS_BEGUN = f"SELECT s.id, s.session_id, s.incarnation, s.uid {_BEGUN} ORDER BY s.id LIMIT ?"
-_NUMBER_BEGUN = f"SELECT count(*) {_BEGUN}"
-_STREAM_HEAD = "SELECT version, leaf FROM events WHERE stream = ? ORDER BY version DESC LIMIT 1"
+_STREAMS_BEGUN = (
+    _STREAMS.replace("LEFT JOIN", "CROSS JOIN")  # noqa: S608
+    + " AND e.version = (SELECT max(version) FROM events WHERE stream = s.id) "
+    + f"{_BEGUN} ORDER BY s.id LIMIT ?"
+)
+_NUMBER_BEGUN = f"SELECT count(*) FROM streams AS s {_BEGUN}"  # noqa: S608
 
 _MAX = (1 << 63) - 1
 
@@ -62,16 +83,24 @@ Fetch: TypeAlias = Callable[[bytes], bytes | None]
 
 
 def event_of(
-    position: int, name: str, schema: int, facts: str, body: str | None, fetch: Fetch
+    position: int, name: str, schema: int, facts: str, body: bytes | None, fetch: Fetch
 ) -> Event:
     """The event in these columns; `fetch` gives the blob of a digest.
 
     Raises `CorruptStoreError` naming the position when it cannot be read.
     """
+    present = stored.PRESENT.get((name, schema))
+    if present is not None and (body is None or MARK_BYTE not in body or not has_marks(body)):
+        decode_facts, decode_content = present
+        try:
+            event = decode_facts(facts)
+            if body is not None:
+                force_setattr(event, "content", decode_content(body))
+            return event
+        except stored.UNREAD:
+            pass  # the long way knows what msgspec does not, or says what is wrong
     try:
-        if body is None or blobs.MARK not in body:
-            return stored.read_text(name, schema, facts, body)
-        content = blobs.read_content(name, schema, body.encode(), fetch)
+        content = None if body is None else blobs.read_content(name, schema, body, fetch)
         return stored.read(name, schema, facts.encode(), content)
     except (EventFormatError, CorruptStoreError) as error:
         raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
@@ -151,6 +180,10 @@ def _fetch(
     if not content:
         with suppress(KeyError, *stored.UNREAD):
             return _of_present_types(rows)
+    return _with_content(connection, rows)
+
+
+def _with_content(connection: apsw.Connection, rows: Iterable[Sequence[Any]]) -> list[Recorded]:
     fetch = blob_fetcher(connection)
     make = Recorded._make
     return [
@@ -193,21 +226,33 @@ def head_of(connection: apsw.Connection) -> Head:
     return Head(0, ZEROS) if row is None else Head(*row)
 
 
+def page_of_last_events(
+    connection: apsw.Connection, stream: int, after: int, size: int
+) -> list[tuple[str, Recorded]]:
+    """Session ids with their last events, content included, where those are after a position.
+
+    At most `size`, of streams with a higher number than `stream`, in order of these.
+    """
+    rows = rows_of(connection, _LAST_EVENTS, (stream, after, size))
+    events = _with_content(connection, (row[1:] for row in rows))
+    return [(row[0], event) for row, event in zip(rows, events, strict=True)]
+
+
 def stream_head(
     connection: apsw.Connection, session_id: str, incarnation: int | None = None
 ) -> StreamHead | None:
     """The stream of a session id, the newest incarnation unless told."""
     if incarnation is None:
-        row = connection.execute(_NEWEST_STREAM, (session_id,)).fetchone()
+        rows = rows_of(connection, _NEWEST_STREAM, (session_id,))
     else:
-        row = connection.execute(_STREAM_INCARNATION, (session_id, incarnation)).fetchone()
-    return None if row is None else _with_version(connection, row)
+        rows = rows_of(connection, _STREAM_INCARNATION, (session_id, incarnation))
+    return _stream(rows[0]) if rows else None
 
 
 def stream_by_id(connection: apsw.Connection, stream: int) -> StreamHead | None:
     """The stream with this number."""
-    row = connection.execute(_STREAM_BY_ID, (stream,)).fetchone()
-    return None if row is None else _with_version(connection, row)
+    rows = rows_of(connection, _STREAM_BY_ID, (stream,))
+    return _stream(rows[0]) if rows else None
 
 
 def streams_of(connection: apsw.Connection, session_id: str) -> list[int]:
@@ -217,16 +262,16 @@ def streams_of(connection: apsw.Connection, session_id: str) -> list[int]:
 
 def streams_with_prefix(connection: apsw.Connection, prefix: str) -> list[StreamHead]:
     """Every stream whose session id starts with `prefix`."""
-    rows = connection.execute(_STREAMS_LIKE, (prefix, prefix + "\U0010ffff")).fetchall()
-    return [_with_version(connection, row) for row in rows]
+    return [
+        _stream(row) for row in rows_of(connection, _STREAMS_LIKE, (prefix, prefix + "\U0010ffff"))
+    ]
 
 
 def streams_begun(
     connection: apsw.Connection, after: int, upto: int, size: int
 ) -> list[StreamHead]:
     """At most `size` streams with numbers above `after` that had begun at a position, in order."""
-    rows = rows_of(connection, _STREAMS_BEGUN, (after, upto, size))
-    return [_with_version(connection, row) for row in rows]
+    return [_stream(row) for row in rows_of(connection, _STREAMS_BEGUN, (after, upto, size))]
 
 
 def number_begun(connection: apsw.Connection, upto: int) -> int:
@@ -234,7 +279,8 @@ def number_begun(connection: apsw.Connection, upto: int) -> int:
     return int(rows_of(connection, _NUMBER_BEGUN, (0, upto))[0][0])
 
 
-def _with_version(connection: apsw.Connection, row: Sequence[Any]) -> StreamHead:
-    last = connection.execute(_STREAM_HEAD, (row[0],)).fetchone()
-    version, leaf = (0, ZEROS) if last is None else last
-    return StreamHead(row[0], row[1], row[2], row[3], version, leaf, -1)
+def _stream(row: Sequence[Any]) -> StreamHead:
+    stream, session_id, incarnation, uid, version, leaf = row
+    if version is None:
+        return StreamHead(stream, session_id, incarnation, uid, 0, ZEROS, -1)
+    return StreamHead(stream, session_id, incarnation, uid, version, leaf, -1)

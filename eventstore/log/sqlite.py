@@ -31,12 +31,10 @@ from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.group import GroupCommit, Member
 from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, Redact, StreamHead
+from eventstore.log.readers import OneConnection, Reader, Readers, Snapshot
 from eventstore.log.transaction import Inline, Mark, SqliteTransaction
 
 T = TypeVar("T")
-
-#: Reading connections that are kept open for the next reader.
-IDLE_READERS_MAX = 8
 
 
 def now_us() -> int:
@@ -70,12 +68,12 @@ class SqliteLog:
         self._memory = Memory()
         self._known: Head | None = None
         self._data_version = -1
-        self._readers: list[apsw.Connection] = []
-        self._readers_lock = threading.Lock()
+        self._closing = threading.Lock()
         self._memory_lock = threading.RLock() if self.path == MEMORY else None
         self._group = GroupCommit(self._run_group if self._memory_lock is None else self._run)
         self.changes = Changes(self._data_versions)
         self._writer = self._open(create)
+        self._readers = self._lender()
         # One cursor for all statements of the log's own: making one takes longer than a statement.
         self._cursor = self._writer.cursor()
         self._transaction = SqliteTransaction(self._cursor, self._memory, clock, inline, redact)
@@ -100,6 +98,11 @@ class SqliteLog:
                 Path(self.path).unlink(missing_ok=True)
             raise
         return connection
+
+    def _lender(self) -> Readers | OneConnection:
+        if self._memory_lock is not None:
+            return OneConnection(self.path, self._writer, self._memory_lock)
+        return Readers(self.path, self.durability, readonly=self.readonly)
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -256,44 +259,18 @@ class SqliteLog:
 
     # -- reading ---------------------------------------------------------------------------
 
-    @contextmanager
-    def reader(self) -> Iterator[apsw.Connection]:
+    def reader(self) -> Reader:
         """A connection for reading, nobody else's until the block ends."""
         self.check_open()
-        if self._memory_lock is not None:
-            with self._memory_lock, engine.translated(self.path):
-                yield self._writer
-            return
-        with self._readers_lock:
-            connection = self._readers.pop() if self._readers else None
-        if connection is None:
-            connection = engine.connect(self.path, self.durability, readonly=self.readonly)
-        try:
-            with engine.translated(self.path):
-                yield connection
-        finally:
-            with self._readers_lock:
-                if self._closed or len(self._readers) >= IDLE_READERS_MAX:
-                    connection.close()
-                else:
-                    self._readers.append(connection)
+        return Reader(self._readers)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[apsw.Connection]:
+    def snapshot(self) -> Snapshot:
         """A reading connection on which all statements see the same state of the file.
 
         Keep it short: an open snapshot holds back the recycling of the write-ahead log.
         """
-        with self.reader() as connection:
-            if connection.in_transaction:
-                yield connection
-                return
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        self.check_open()
+        return Snapshot(self._readers)
 
     def now(self) -> int:
         """The time by the store's clock, in µs since 1970."""
@@ -341,6 +318,16 @@ class SqliteLog:
 
         return reading.pages(read, after, of_stream=False)
 
+    def last_events(self, *, after: int = 0) -> Iterator[tuple[str, Recorded]]:
+        """Each session id with its last event, content included, if that is after a position."""
+        stream, size = 0, reading.PAGE
+        while size == reading.PAGE:
+            with self.reader() as connection:
+                page = reading.page_of_last_events(connection, stream, after, reading.PAGE)
+            yield from page
+            size = len(page)
+            stream = page[-1][1].stream if page else stream
+
     @contextmanager
     def _data_versions(self) -> Iterator[Callable[[], int]]:
         """A look that gives another number once any other connection has written the file."""
@@ -385,19 +372,17 @@ class SqliteLog:
         Raises `StoreError` when one could not be closed as it should, after closing the others:
         what was answered is safe, the write-ahead log may be left for the next opener.
         """
-        with self._readers_lock:
+        with self._closing:
             if self._closed:
                 return
             self._closed = True
-            idle = list(self._readers)
-            self._readers.clear()
         with suppress(StoreClosedError):
             # Comes back, refused, when the group that is being written has been answered.
             self._group.submit(lambda _: None, exclusive=True)
         failed: apsw.Error | None = None
-        for connection in (*idle, self._writer):
+        for closable in (self._readers, self._writer):
             try:
-                connection.close()
+                closable.close()
             except apsw.Error as error:
                 failed = failed or error
         self.changes.close()  # whoever waits for events learns that none will come

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import apsw
+
 from eventstore.errors import UnknownSessionError
 from eventstore.log import reading
 from eventstore.log.port import Recorded, StreamHead
@@ -19,7 +21,8 @@ from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
 from eventstore.store import executor, reads
-from eventstore.store.current import require_current
+from eventstore.store.current import read_current, require_current
+from eventstore.store.views import MessageView
 from projections.queries import details, lineage
 from projections.queries.details import SessionDetails
 
@@ -106,9 +109,7 @@ def children_in(transaction: SqliteTransaction, session_id: str) -> list[StreamH
 
 def details_of(log: SqliteLog, session_id: str, quiet: str) -> SessionDetails | None:
     """The open session with this id and its texts; `quiet` as in `details.newest`."""
-    with log.snapshot() as connection:
-        require_current(connection)
-        found = details.newest(connection, session_id, quiet)
+    found = read_current(log, lambda connection: details.newest(connection, session_id, quiet))
     return None if found is None or found.status == Status.CLOSED else found
 
 
@@ -121,8 +122,25 @@ def children_of(log: SqliteLog, session_id: str, quiet: str) -> list[SessionDeta
 
 def state_of(log: SqliteLog, session_id: str) -> tuple[int, SessionState] | None:
     """The stream and state of the open session with this id."""
-    head = log.stream(session_id)
+    with log.reader() as connection:
+        return _open(log, connection, session_id)
+
+
+def messages_of(log: SqliteLog, session_id: str) -> tuple[SessionState, list[MessageView]] | None:
+    """The state and the active messages of the open session with this id."""
+    with log.snapshot() as connection:
+        found = _open(log, connection, session_id)
+        if found is None:
+            return None
+        stream, state = found
+        return state, reads.messages_in(connection, stream, state)
+
+
+def _open(
+    log: SqliteLog, connection: apsw.Connection, session_id: str
+) -> tuple[int, SessionState] | None:
+    head = reading.stream_head(connection, session_id)
     if head is None:
         return None
-    state = reads.state_of(log, head.id, None)
+    state = reads.state_now(log, connection, head)
     return None if state.status is Status.CLOSED else (head.id, state)

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import apsw
 from msgspec import Struct
 
+from eventstore import codec
 from eventstore.log.sqlite import SqliteLog
-from eventstore.store.current import require_current
-from eventstore.store.views import MessageView, message_view
+from eventstore.store.current import read_current, require_current
+from eventstore.store.views import MessageView, message_views
 from projections.queries import listing, messages
-from projections.queries.listing import DetailRow, Which
+from projections.queries.listing import BriefRow, DetailRow, Which
+from projections.queries.texts import content_in
 from projections.queries.usage import UsageTotals
 
 #: States of messages that nobody is shown any more.
 HIDDEN = ("retracted", "cleared")
 
-_NOTHING: dict[str, Any] = {}
 _UNUSED = UsageTotals()
 
 
-class SessionDetails(Struct, frozen=True, kw_only=True):
+class SessionDetails(Struct, frozen=True):
     """An open session with its texts and its usage; what was erased is None.
 
     `messages` counts the active ones, `tool_calls` every call with an id that was ever made.
@@ -38,42 +40,45 @@ class SessionDetails(Struct, frozen=True, kw_only=True):
     parent: str | None
     created_at: int
     ended_at: int | None
-    end_reason: str | None
     last_message_at: int | None
     messages: int
     tool_calls: int
+    usage: UsageTotals
+    metadata: dict[str, Any]
     title: str | None
     prompt: str | None
     configuration: dict[str, Any]
-    metadata: dict[str, Any]
+    end_reason: str | None
     opening: str | None
-    usage: UsageTotals
 
 
 def sessions(
     log: SqliteLog, which: Which, *, limit: int = -1, offset: int = 0
 ) -> list[SessionDetails]:
     """Open sessions that match, those that began last first; a negative limit means all."""
-    with log.snapshot() as connection:
-        require_current(connection)
+
+    def query(connection: apsw.Connection) -> list[SessionDetails]:
         rows = listing.select(connection, which, limit, offset)
-        texts = listing.texts_at(connection, [at for row in rows for at in row.positions()])
-        usage = listing.usage_of(connection, [row.stream for row in rows])
-    return [_details(row, texts, usage.get(row.stream, _UNUSED)) for row in rows]
+        return [_details(connection, row) for row in rows]
+
+    return read_current(log, query)
 
 
 def session(log: SqliteLog, session_id: str) -> SessionDetails | None:
     """The open session with exactly this id."""
-    found = sessions(log, Which(session_id=session_id))
-    return found[0] if found else None
+
+    def query(connection: apsw.Connection) -> SessionDetails | None:
+        row = listing.one(connection, session_id)
+        return None if row is None else _details(connection, row)
+
+    return read_current(log, query)
 
 
-def rows(log: SqliteLog, streams: Iterable[int]) -> dict[int, DetailRow]:
-    """The rows of these sessions, of those that are open, without their texts."""
+def brief(log: SqliteLog, streams: Iterable[int]) -> dict[int, BriefRow]:
+    """Brief rows of those of these sessions that are open, by stream number."""
     with log.snapshot() as connection:
         require_current(connection)
-        found = listing.select(connection, Which(streams=tuple(set(streams))))
-    return {row.stream: row for row in found}
+        return {row.stream: row for row in listing.brief(connection, sorted(set(streams)))}
 
 
 def around(
@@ -86,9 +91,11 @@ def around(
     found: dict[tuple[int, int], list[MessageView]] = {place: [] for place in places}
     with log.snapshot() as connection:
         require_current(connection)
-        for index, row in messages.around(connection, places, count):
-            if row.state not in HIDDEN:
-                found[places[index]].append(message_view(row))
+        rows = messages.around(connection, places, count)
+        views = message_views(connection, [row for _, row in rows])
+    for (index, _), view in zip(rows, views, strict=True):
+        if view.state not in HIDDEN:
+            found[places[index]].append(view)
     return found
 
 
@@ -96,8 +103,7 @@ def stream_of(log: SqliteLog, session_id: str) -> int | None:
     """The stream number of the open session with exactly this id."""
     with log.snapshot() as connection:
         require_current(connection)
-        rows = listing.select(connection, Which(session_id=session_id))
-    return rows[0].stream if rows else None
+        return listing.stream_of(connection, session_id)
 
 
 def count(log: SqliteLog, which: Which) -> tuple[int, int]:
@@ -107,26 +113,29 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
         return listing.count(connection, which)
 
 
-def _details(row: DetailRow, texts: dict[int | None, Any], usage: UsageTotals) -> SessionDetails:
-    text = texts.get
-    return SessionDetails(
-        stream=row.stream,
-        session_id=row.session_id,
-        version=row.version,
-        status=row.status,
-        source=row.source,
-        model=row.model,
-        parent=row.parent,
-        created_at=row.created_at,
-        ended_at=row.ended_at,
-        end_reason=text(row.ended_position, _NOTHING).get("reason"),
-        last_message_at=row.last_message_at,
-        messages=row.messages,
-        tool_calls=row.tool_calls,
-        title=text(row.title_position, _NOTHING).get("title"),
-        prompt=text(row.prompt_position, _NOTHING).get("prompt"),
-        configuration=text(row.configuration_position, _NOTHING).get("configuration") or {},
-        metadata=text(row.created_position, _NOTHING).get("metadata") or {},
-        opening=text(row.opening_position, _NOTHING).get("text"),
-        usage=usage,
+def _details(connection: apsw.Connection, row: DetailRow) -> SessionDetails:
+    begun, title, prompt, configuration, ended, opening = (
+        None if body is None else content_in(connection, body, row.stream) for body in row[13:]
     )
+    # By place, as `message_views`: names would cost as much as all else.
+    found: Sequence[Any] = (
+        *row[:12],
+        _usage(row.usage),
+        (begun and begun.get("metadata")) or {},
+        title and title.get("title"),
+        prompt and prompt.get("prompt"),
+        (configuration and configuration.get("configuration")) or {},
+        ended and ended.get("reason"),
+        opening and opening.get("text"),
+    )
+    return SessionDetails(*found)
+
+
+def _usage(sums: str) -> UsageTotals:
+    calls, fresh, read, written, output, reasoning, cost = codec.decode(sums.encode())
+    if calls == 0:
+        return _UNUSED
+    return UsageTotals(
+        calls=calls, input=fresh, cache_read=read, cache_write=written, output=output,
+        reasoning=reasoning, cost_nanos=cost,
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from eventstore.log.sqlite import SqliteLog
 from eventstore.session.state import SessionState
 from eventstore.store.current import require_current
 from eventstore.store.reads import tool_call_view
-from eventstore.store.views import MessageView, ToolCallView, message_view
+from eventstore.store.views import MessageView, ToolCallView, message_views
 from projections.queries import calls, usage
 from projections.queries import messages as queries
 from projections.queries.usage import UsageCall
@@ -33,10 +33,10 @@ def messages(log: SqliteLog, stream: int, state: SessionState) -> Iterator[Messa
             rows = queries.in_range(connection, stream, after + 1, last, PAGE)
             if not rows:
                 return
-            states = queries.states_at(connection, stream, state.version, rows[0].seq, rows[-1].seq)
-        for row in rows:
-            yield message_view(row, states.get(row.seq, "active"))
-        after = rows[-1].seq
+            first, after = rows[0][queries.SEQ], rows[-1][queries.SEQ]
+            states = queries.states_at(connection, stream, state.version, first, after)
+            views = message_views(connection, rows, states)
+        yield from views
 
 
 def tool_calls(log: SqliteLog, stream: int, state: SessionState) -> Iterator[ToolCallView]:

@@ -32,7 +32,7 @@ from eventstore.store.views import (
     MessageView,
     SessionInfo,
     ToolCallView,
-    message_view,
+    message_views,
 )
 from projections.queries import calls, lineage, messages, points, sessions
 from projections.queries import usage as usage_queries
@@ -59,15 +59,28 @@ def _head(connection: apsw.Connection, stream: int) -> StreamHead:
 
 def state_of(log: SqliteLog, stream: int, at: Point | None) -> SessionState:
     """The folded state at a point, the present one if None."""
-    with log.snapshot() as connection:
+    # Events never change: the present is one statement, and the fold up to it needs no snapshot.
+    with log.reader() if at is None else log.snapshot() as connection:
         return _state(log, connection, stream, at)
 
 
 def _state(
     log: SqliteLog, connection: apsw.Connection, stream: int, at: Point | None
 ) -> SessionState:
-    version = version_at(connection, _head(connection, stream), at)
-    return state_at(connection, stream, version, log.recall(("state", stream)))
+    head = _head(connection, stream)
+    if at is None:
+        return state_now(log, connection, head)
+    return state_at(
+        connection, stream, version_at(connection, head, at), log.recall(("state", stream))
+    )
+
+
+def state_now(log: SqliteLog, connection: apsw.Connection, head: StreamHead) -> SessionState:
+    """The folded state at the head of a stream, from what the last transaction remembered."""
+    known: SessionState | None = log.recall(("state", head.id))
+    if known is not None and known.version == head.version:
+        return known
+    return state_at(connection, head.id, head.version, known)
 
 
 def state_and_messages(
@@ -76,9 +89,13 @@ def state_and_messages(
     """The state and the active messages, of one moment."""
     with log.snapshot() as connection:
         state = _state(log, connection, stream, at)
-        require_current(connection)
-        rows = messages.in_runs(connection, stream, state.active)
-    return state, [message_view(row, "active") for row in rows]
+        return state, messages_in(connection, stream, state)
+
+
+def messages_in(connection: apsw.Connection, stream: int, state: SessionState) -> list[MessageView]:
+    """The messages that are active in a state of a session, in active order."""
+    require_current(connection)
+    return message_views(connection, messages.in_runs(connection, stream, state.active), {})
 
 
 def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
@@ -96,6 +113,7 @@ def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> As
             states = messages.states_at(connection, stream, state.version)
         else:
             rows, states = messages.in_runs(connection, stream, state.active), {}
+        views = message_views(connection, rows, states)
     return AsOf(
         name=name_of(log, stream),
         version=state.version,
@@ -105,7 +123,7 @@ def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> As
         model=state.model,
         provider=state.provider,
         configuration=configuration_of(log, state),
-        messages=tuple(message_view(row, states.get(row.seq, "active")) for row in rows),
+        messages=tuple(views),
     )
 
 
@@ -115,7 +133,7 @@ def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[
         require_current(connection)
         size = _ALL if limit is None else limit
         rows = messages.in_range(connection, stream, after + 1, _ALL, size)
-    return [message_view(row) for row in rows]
+        return message_views(connection, rows)
 
 
 def name_of(log: SqliteLog, stream: int) -> str:

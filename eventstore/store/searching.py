@@ -14,7 +14,7 @@ from eventstore.log import reading
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import require_current
 from eventstore.store.derived import Registry
-from eventstore.store.views import MessageView, message_view
+from eventstore.store.views import MessageView, message_views
 from projections.queries import lineage as lineage_queries
 from projections.queries import messages
 from projections.queries.search import Filters, Found, find, require_valid, texts_of
@@ -187,5 +187,7 @@ def _around(connection: apsw.Connection, found: Found, count: int) -> tuple[Mess
     """The messages around a hit that are not retracted or cleared, in order of seq."""
     rows = messages.in_range(connection, found.stream, found.seq - count, found.seq + count)
     return tuple(
-        message_view(row) for row in rows if row.seq != found.seq and row.state not in _HIDDEN
+        view
+        for view in message_views(connection, rows)
+        if view.seq != found.seq and view.state not in _HIDDEN
     )

@@ -8,6 +8,7 @@ from eventstore.log.sqlite import SqliteLog
 from eventstore.session import titles
 from eventstore.store.current import require_current
 from projections.queries import listing
+from projections.queries.texts import content_in
 
 
 class Titled(NamedTuple):
@@ -22,13 +23,10 @@ def titled(log: SqliteLog) -> list[Titled]:
     """The open sessions that have a title which was not erased, those that began last first."""
     with log.snapshot() as connection:
         require_current(connection)
-        rows = listing.titled(connection)
-        texts = listing.texts_at(connection, [row.position for row in rows])
-    return [
-        Titled(row.stream, row.session_id, texts[row.position]["title"])
-        for row in rows
-        if row.position in texts
-    ]
+        return [
+            Titled(stream, session_id, content_in(connection, body, stream)["title"])
+            for stream, session_id, body in listing.titled(connection)
+        ]
 
 
 def newest(log: SqliteLog, title: str) -> Titled | None:

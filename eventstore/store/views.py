@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import apsw
 from msgspec import Struct
 
+from eventstore.events import stored
 from eventstore.events.catalogue import (
     ContextCompacted,
     MessageAppended,
@@ -13,8 +16,11 @@ from eventstore.events.catalogue import (
     Run,
     ToolCall,
 )
-from projections.queries.messages import MessageRow
+from eventstore.log import reading
+from eventstore.log.blobs import MARK_BYTE, has_marks
+from projections.queries.messages import Columns
 
+_APPENDED = (MessageAppended.type, MessageAppended.schema)
 _NOTHING = MessageContent()
 
 
@@ -134,25 +140,59 @@ class CompactionView(Struct, frozen=True, kw_only=True):
     at: int
 
 
-def message_view(row: MessageRow, state: str | None = None) -> MessageView:
-    """The view of a row of `messages`; `state` overrides the row's, for a read of the past."""
-    event = row.event
-    content = event.content or _NOTHING
-    call_id = finish_reason = response_id = model = None
-    failed = False
-    stands_for: tuple[Run, ...] = ()
-    if type(event) is MessageAppended:
-        call_id, failed = event.call_id, event.failed
-        finish_reason, response_id, model = event.finish_reason, event.response_id, event.model
-    else:
-        assert type(event) is ContextCompacted
-        stands_for = event.runs
-    # By place: resuming makes hundreds of these, and names cost four times as much.
+def message_views(
+    connection: apsw.Connection, rows: Iterable[Columns], states: Mapping[int, str] | None = None
+) -> list[MessageView]:
+    """The views of rows of messages; with `states`, by seq, those instead of the rows' own.
+
+    A message that is not in `states` is active. In one loop without calls of our own for all but
+    notes and what is not plain: resuming makes hundreds of these.
+    """
+    facts_of, content_of = stored.PRESENT[_APPENDED]
+    fetch, views = reading.blob_fetcher(connection), list[MessageView]()
+    for (position, name, schema, facts, body, seq, state, inherited, recorded_at,
+         committed, wiped) in rows:  # fmt: skip
+        event: Any = None
+        content: MessageContent | None = None
+        if (name, schema) == _APPENDED and (
+            body is None or MARK_BYTE not in body or not has_marks(body)
+        ):
+            try:
+                event = facts_of(facts)
+                content = _NOTHING if body is None else content_of(body)
+            except stored.UNREAD:
+                content = None
+        if content is None:
+            event = reading.event_of(position, name, schema, facts, body, fetch)
+            content = event.content or _NOTHING
+        if states is not None:
+            state = states.get(seq, "active")  # noqa: PLW2901
+        erased = body is None and committed != 0
+        redacted = body is not None and wiped != 0
+        at = event.occurred_at or recorded_at
+        if type(event) is ContextCompacted:
+            marks = (inherited != 0, erased, redacted)
+            views.append(_note(event, content, position, state, at, *marks))
+            continue
+        # By place: names cost four times as much.
+        views.append(MessageView(
+            seq, event.role, position, state,
+            content.text, content.parts, content.name, content.tool_calls, event.call_id,
+            content.tool_name, event.failed, content.reasoning, content.reasoning_items,
+            content.metadata, event.round, event.tokens, event.finish_reason, event.response_id,
+            event.model, at, (), inherited != 0, erased, redacted,
+        ))  # fmt: skip
+    return views
+
+
+def _note(
+    event: ContextCompacted, content: MessageContent, position: int, state: str, at: int,
+    inherited: bool, erased: bool, redacted: bool,
+) -> MessageView:  # fmt: skip
     return MessageView(
-        row.seq, event.role, row.position, state or row.state,
-        content.text, content.parts, content.name, content.tool_calls, call_id, content.tool_name,
-        failed, content.reasoning, content.reasoning_items, content.metadata,
-        event.round, event.tokens, finish_reason, response_id, model,
-        event.occurred_at or row.recorded_at, stands_for, row.inherited,
-        row.committed and event.content is None, row.redacted,
+        event.seq, event.role, position, state, content.text, content.parts, content.name,
+        content.tool_calls, tool_name=content.tool_name, reasoning=content.reasoning,
+        reasoning_items=content.reasoning_items, metadata=content.metadata, round=event.round,
+        tokens=event.tokens, at=at, stands_for=event.runs, inherited=inherited, erased=erased,
+        redacted=redacted,
     )  # fmt: skip

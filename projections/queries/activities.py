@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 from msgspec import Struct
+from msgspec.structs import replace
 
 from eventstore.errors import InvalidQueryError
-from eventstore.events import stored
 from eventstore.events.catalogue import Activity
-from eventstore.log import blobs
+from eventstore.log import reading
 from eventstore.log.engine import rows_of
-from eventstore.log.reading import blob_fetcher
-from eventstore.log.redactions import BODY
+from projections.activities.projection import KINDS
 from projections.queries.sessions import name_of
 
+#: Of the table only what its index has: the stream and the time stand in the event as well.
 _COLUMNS = (
-    "SELECT a.position, a.stream, a.kind, a.number, a.at, e.actor, e.type, e.schema, e.facts, "
-    f"{BODY}, e.commitment IS NOT NULL, c.salt IS NULL"
+    "SELECT a.position, a.number, e.stream, e.recorded_at, e.actor, e.type, e.schema, e.facts, "
+    f"{reading.BODY}, e.commitment IS NOT NULL, c.salt IS NULL"
 )
 _TEXT = (
     "CROSS JOIN events AS e ON e.position = a.position "
     "LEFT JOIN contents AS c ON c.position = a.position"
 )
-_RECENT = f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} ORDER BY a.position DESC LIMIT ?"
+_RECENT = f"{_COLUMNS} FROM activities AS a {_TEXT} ORDER BY a.position DESC LIMIT ?"
 _RECENT_OF_KIND = (
-    f"{_COLUMNS}, NULL FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
+    f"{_COLUMNS} FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
 )
 #: Ranked in a subquery, so that rows are fetched for the winners alone; ties in order of the log.
 _BEST = (
@@ -50,8 +51,8 @@ class ActivityView(Struct, frozen=True):
 
     `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
     belongs to. `event` has the facts and, unless it was `erased`, the content, which is
-    `redacted` where marks took the place of texts later. A higher `score`,
-    which only a search gives, is a better match.
+    `redacted` where marks took the place of texts later. A higher `score`, which only a search
+    gives, is a better match.
     """
 
     kind: str
@@ -82,15 +83,17 @@ class ActivityView(Struct, frozen=True):
 def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
     """The newest activities, newest first; a negative limit means all."""
     if kind is None:
-        return _rows(connection, _RECENT, (limit,))
-    return _rows(connection, _RECENT_OF_KIND, (kind, limit))
+        return _views(connection, rows_of(connection, _RECENT, (limit,)))
+    return _views(connection, rows_of(connection, _RECENT_OF_KIND, (kind, limit)))
 
 
 def find(
     connection: apsw.Connection, match: str, kind: str | None, *, newest: bool, limit: int
 ) -> list[ActivityView]:
     """Activities that match an FTS5 expression, best first or newest first."""
-    return _rows(connection, _NEWEST if newest else _BEST, (match, kind, limit))
+    rows = rows_of(connection, _NEWEST if newest else _BEST, (match, kind, limit))
+    found = _views(connection, [row[:-1] for row in rows])
+    return [replace(view, score=row[-1]) for view, row in zip(found, rows, strict=True)]
 
 
 def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
@@ -104,36 +107,24 @@ def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
         raise InvalidQueryError(typed, str(error)) from error
 
 
-def _rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[ActivityView]:
-    fetch = blob_fetcher(connection)
+def _views(connection: apsw.Connection, rows: Sequence[Any]) -> list[ActivityView]:
+    fetch, read = reading.blob_fetcher(connection), reading.event_of
     names: dict[int, str] = {}
     views = []
-    for found in rows_of(connection, sql, values):
-        position, stream, kind, number, at, actor, name, schema, facts, body, had, wiped, score = (
-            found
-        )
-        content = None if body is None else blobs.read_content(name, schema, body.encode(), fetch)
-        event = stored.read(name, schema, facts.encode(), content)
+    for (position, number, stream, recorded_at, actor, name, schema, facts, body, had,
+         wiped) in rows:  # fmt: skip
+        event = read(position, name, schema, facts, body, fetch)
         assert isinstance(event, Activity)
-        if stream not in names:
-            names[stream] = str(name_of(connection, stream))
-        erased = body is None and bool(had)
-        session = names[stream]
+        session = names.get(stream)
+        if session is None:
+            session = names[stream] = str(name_of(connection, stream))
         views.append(
             ActivityView(
-                kind,
-                number,
-                position,
-                stream,
-                session,
-                at,
-                actor,
-                event,
-                erased,
-                score,
-                bool(wiped) and body is not None,
+                KINDS[type(event)], number, position, stream, session,
+                event.occurred_at or recorded_at, actor, event, body is None and had != 0,
+                redacted=wiped != 0 and body is not None,
             )
-        )
+        )  # fmt: skip
     return views
 
 

@@ -8,35 +8,33 @@ from typing import Any
 import apsw
 from msgspec import Struct
 
-from eventstore.errors import CorruptStoreError, EventFormatError
-from eventstore.events.catalogue import ConfigurationContent, PromptContent, SessionContent
-from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
-from eventstore.log.redactions import body
+from projections.queries.current import AT_HEAD
+from projections.queries.texts import body_at, content_in
 
-_AT = "coalesce(json_extract(e.facts, '$.occurred_at'), e.recorded_at)"
-_SELECT = (
-    "SELECT s.id, s.session_id, p.status, p.kind, p.lifecycle, p.depth, up.session_id, p.model, "  # noqa: S608
-    "json_extract(b.facts, '$.spawn_call_id'), p.created_at, "
-    f"(SELECT {_AT} FROM events AS e WHERE e.stream = s.id AND e.type NOT IN "
-    "(SELECT value FROM json_each(?1)) ORDER BY e.version DESC LIMIT 1), "
-    f"b.position, b.type, b.schema, {body('bc')}, pe.position, pe.type, pe.schema, {body('pc')}, "
-    f"ce.position, ce.type, ce.schema, {body('cc')} "
-    "FROM streams AS s JOIN sessions AS p ON p.stream = s.id "
-    "JOIN events AS b ON b.stream = s.id AND b.version = 1 "
-    "LEFT JOIN contents AS bc ON bc.position = b.position "
-    "LEFT JOIN events AS pe ON pe.position = p.prompt_position "
-    "LEFT JOIN contents AS pc ON pc.position = p.prompt_position "
-    "LEFT JOIN events AS ce ON ce.position = p.configuration_position "
-    "LEFT JOIN contents AS cc ON cc.position = p.configuration_position "
-    "LEFT JOIN streams AS up ON up.id = p.parent "
+_TIME = "coalesce(json_extract({0}.facts, '$.occurred_at'), {0}.recorded_at)"
+#: Whether an event's type is in the JSON array of types that is the first value.
+_QUIET = "instr(?1, '\"' || {0}.type || '\"')"
+#: The last event is asked first: it is nearly always the one.
+_ACTIVE_AT = (
+    f"CASE WHEN {_QUIET.format('l')} THEN (SELECT {_TIME.format('e')} FROM events AS e "  # noqa: S608
+    f"WHERE e.stream = s.id AND NOT {_QUIET.format('e')} ORDER BY e.version DESC LIMIT 1) "
+    f"ELSE {_TIME.format('l')} END"
 )
-#: `+?2`: SQLite would look at the value and plan the statement anew each time it is bound, which
-#: takes ten times as long as running it.
-_NEWEST = _SELECT + "WHERE s.session_id = +?2 ORDER BY s.incarnation DESC LIMIT 1"
+_SELECT = (
+    "SELECT s.id, s.session_id, p.status, p.kind, p.lifecycle, p.depth, "  # noqa: S608
+    "(SELECT session_id FROM streams WHERE id = p.parent), p.model, "
+    f"json_extract(b.facts, '$.spawn_call_id'), p.created_at, {_ACTIVE_AT}, "
+    f"{body_at('b.position')}, {body_at('p.prompt_position')}, "
+    f"{body_at('p.configuration_position')} "
+    "FROM streams AS s CROSS JOIN sessions AS p ON p.stream = s.id "
+    "CROSS JOIN events AS b ON b.stream = s.id AND b.version = 1 "
+    "CROSS JOIN events AS l ON l.stream = s.id AND l.version = p.version "
+)
+_NEWEST = f"{_SELECT}WHERE s.session_id = ?2 AND {AT_HEAD} ORDER BY s.incarnation DESC LIMIT 1"
 _CHILDREN = (
     _SELECT + "WHERE s.id IN (SELECT l.stream FROM lineage AS l WHERE l.relation = 'spawned' "  # noqa: S608
-    "AND l.source IN (SELECT id FROM streams WHERE session_id = +?2)) "
+    "AND l.source IN (SELECT id FROM streams WHERE session_id = ?2)) "
     "AND p.status <> 'closed' ORDER BY p.created_at, s.id"
 )
 
@@ -65,7 +63,10 @@ class SessionDetails(Struct, frozen=True):
 
 
 def newest(connection: apsw.Connection, session_id: str, quiet: str) -> SessionDetails | None:
-    """The newest incarnation of an id; `quiet` is a JSON array of types left out of `active_at`."""
+    """The newest incarnation of an id; `quiet` is a JSON array of types left out of `active_at`.
+
+    None also when the tables are not at the head of the log.
+    """
     rows = rows_of(connection, _NEWEST, (quiet, session_id))
     return _details(connection, rows[0]) if rows else None
 
@@ -78,24 +79,11 @@ def children(connection: apsw.Connection, session_id: str, quiet: str) -> list[S
 
 
 def _details(connection: apsw.Connection, row: Sequence[Any]) -> SessionDetails:
-    begun = _content(connection, row[11:15])
-    prompt = _content(connection, row[15:19])
-    configuration = _content(connection, row[19:23])
-    metadata = begun.metadata if isinstance(begun, SessionContent) else None
-    text = prompt.prompt if isinstance(prompt, PromptContent) else None
-    values = (
-        configuration.configuration if isinstance(configuration, ConfigurationContent) else None
+    stream = row[0]
+    found: Sequence[Any] = (
+        *row[:11],
+        content_in(connection, row[11], stream).get("metadata"),
+        content_in(connection, row[12], stream).get("prompt"),
+        content_in(connection, row[13], stream).get("configuration"),
     )
-    found: Sequence[Any] = (*row[:11], metadata, text, values)
     return SessionDetails(*found)
-
-
-def _content(connection: apsw.Connection, found: Sequence[Any]) -> Any:
-    position, name, schema, body = found
-    if body is None:
-        return None
-    fetch = reading.blob_fetcher(connection)
-    try:
-        return blobs.read_content(name, schema, body.encode(), fetch)
-    except (EventFormatError, CorruptStoreError) as error:
-        raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error

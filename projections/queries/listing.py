@@ -1,25 +1,25 @@
-"""Sessions in detail, as lists of other session stores show them.
+"""Sessions in detail, as lists of other session stores show them: rows with their texts and usage.
 
-A few statements for a whole page: the texts of all rows are fetched together, not one by one.
+All of a list is one statement. It asks for the texts beside the rows; and as it has the condition
+in it that the tables are at the head of the log, no second one need ask that of the same snapshot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import apsw
 from msgspec import Struct
 
 from eventstore import codec
-from eventstore.errors import CorruptStoreError, EventFormatError
-from eventstore.log import blobs, reading
 from eventstore.log.engine import rows_of
 from eventstore.log.redactions import BODY
-from projections.queries.usage import UsageTotals
+from projections.queries.current import AT_HEAD
+from projections.queries.texts import body_at
 
 _LISTED = "(SELECT value FROM json_each(?))"
-_FROM = " FROM sessions AS p JOIN streams AS s ON s.id = p.stream"
 _TIME = "coalesce(json_extract({0}.facts, '$.occurred_at'), {0}.recorded_at)"
 _ENDED = (
     "CASE WHEN p.status = 'ended' THEN (SELECT e.position FROM events AS e "
@@ -37,27 +37,49 @@ _OPENING = (
     "(SELECT m.position FROM messages AS m WHERE m.stream = p.stream AND m.state = 'active' "
     "AND m.role = 'user' ORDER BY m.seq LIMIT 1) END"
 )
-_ROWS = (
-    "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, q.session_id, "  # noqa: S608
-    f"p.created_at, {_TIME.format('x')}, {_LAST_AT}, p.active_messages, p.tool_calls, "
-    "(SELECT e.position FROM events AS e WHERE e.stream = p.stream AND e.version = 1), "
-    "p.title_position, p.prompt_position, p.configuration_position, "
-    f"x.position, {_OPENING} FROM ({{page}}) AS f CROSS JOIN sessions AS p ON p.stream = f.stream "
-    "CROSS JOIN streams AS s ON s.id = p.stream LEFT JOIN streams AS q ON q.id = p.parent "
-    f"LEFT JOIN events AS x ON x.position = {_ENDED} ORDER BY p.created_at DESC, p.stream DESC"
+_BEGUN = "(SELECT position FROM events WHERE stream = p.stream AND version = 1)"
+_USAGE = (
+    "(SELECT json_array(count(*), sum(input), sum(cache_read), sum(cache_write), sum(output), "
+    "sum(reasoning), sum(cost_nanos)) FROM usage WHERE stream = p.stream)"
 )
 _TEXTS = (
-    f"SELECT c.position, {BODY} AS found FROM json_each(?) AS j CROSS JOIN contents AS c "  # noqa: S608
-    "ON c.position = j.value WHERE found IS NOT NULL"
+    body_at(_BEGUN), body_at("p.title_position"), body_at("p.prompt_position"),
+    body_at("p.configuration_position"), body_at("x.position"), body_at(_OPENING),
+)  # fmt: skip
+_COLUMNS = (
+    "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, "  # noqa: S608
+    "(SELECT session_id FROM streams WHERE id = p.parent), p.created_at, "
+    f"{_TIME.format('x')}, {_LAST_AT}, p.active_messages, p.tool_calls, {_USAGE}, "
+    f"{', '.join(_TEXTS)}"
 )
-_USAGE = (
-    "SELECT stream, count(*), sum(input), sum(cache_read), sum(cache_write), sum(output), "  # noqa: S608
-    f"sum(reasoning), sum(cost_nanos) FROM usage WHERE stream IN {_LISTED} GROUP BY stream"
+_END = f"LEFT JOIN events AS x ON x.position = {_ENDED}"
+#: In no order: SQLite would copy all texts to sort them.
+_ROWS = (
+    f"{_COLUMNS} FROM ({{page}}) AS f CROSS JOIN sessions AS p ON p.stream = f.stream "
+    f"CROSS JOIN streams AS s ON s.id = p.stream {_END}"
+)
+_ROW = (
+    f"{_COLUMNS} FROM streams AS s CROSS JOIN sessions AS p ON p.stream = s.id {_END} "
+    f"WHERE s.session_id = ? AND p.status <> 'closed' AND {AT_HEAD}"
+)
+_PAGE = (
+    "SELECT p.stream FROM sessions AS p WHERE {where} "
+    "ORDER BY p.created_at DESC, p.stream DESC LIMIT ? OFFSET ?"
+)
+_COUNT = "SELECT count(*), coalesce(sum(p.active_messages), 0) FROM sessions AS p WHERE {where}"
+_BRIEF = (
+    "SELECT p.stream, p.source, p.model, p.created_at FROM sessions AS p "  # noqa: S608
+    f"WHERE p.status <> 'closed' AND p.stream IN {_LISTED}"
+)
+_OPEN = (
+    "SELECT p.stream FROM streams AS s CROSS JOIN sessions AS p ON p.stream = s.id "
+    "WHERE s.session_id = ? AND p.status <> 'closed'"
 )
 _TITLED = (
-    f"SELECT p.stream, s.session_id, p.created_at, p.title_position{_FROM} "
-    "WHERE p.status <> 'closed' AND p.title_position IS NOT NULL "
-    "ORDER BY p.created_at DESC, p.stream DESC"
+    f"SELECT p.stream, s.session_id, {BODY} AS body FROM sessions AS p "  # noqa: S608
+    "CROSS JOIN streams AS s ON s.id = p.stream "
+    "CROSS JOIN contents AS c ON c.position = p.title_position "
+    "WHERE p.status <> 'closed' AND body IS NOT NULL ORDER BY p.created_at DESC, p.stream DESC"
 )
 
 
@@ -70,7 +92,6 @@ class Which(Struct, frozen=True, kw_only=True):
     """
 
     session_id: str | None = None
-    streams: tuple[int, ...] | None = None
     prefix: str | None = None
     sources: tuple[str, ...] | None = None
     excluded_sources: tuple[str, ...] | None = None
@@ -78,7 +99,11 @@ class Which(Struct, frozen=True, kw_only=True):
 
 
 class DetailRow(NamedTuple):
-    """A row of the list; the positions are those of the events that hold the texts."""
+    """A row of the list.
+
+    `usage` is a JSON array of the number of calls, and the sums of input, cache_read, cache_write,
+    output, reasoning and cost. The last six are stored bodies.
+    """
 
     stream: int
     session_id: str
@@ -92,58 +117,74 @@ class DetailRow(NamedTuple):
     last_message_at: int | None
     messages: int
     tool_calls: int
-    created_position: int
-    title_position: int | None
-    prompt_position: int | None
-    configuration_position: int | None
-    ended_position: int | None
-    opening_position: int | None
+    usage: str
+    begun: str | None
+    title: str | None
+    prompt: str | None
+    configuration: str | None
+    ended: str | None
+    opening: str | None
 
-    def positions(self) -> Iterable[int]:
-        """Where the texts of this row are."""
-        return (position for position in self[12:] if position is not None)
+
+class BriefRow(NamedTuple):
+    """What beside a message is shown of its session."""
+
+    stream: int
+    source: str | None
+    model: str | None
+    created_at: int
 
 
 class TitledRow(NamedTuple):
-    """An open session that has a title, which is at a position."""
+    """An open session and the stored body with its title."""
 
     stream: int
     session_id: str
-    created_at: int
-    position: int
+    body: str
 
 
 def select(
     connection: apsw.Connection, which: Which, limit: int = -1, offset: int = 0
 ) -> list[DetailRow]:
-    """Sessions that match, those that began last first."""
-    where, values = _terms(which)
-    page = (
-        f"SELECT p.stream{_FROM}{where} ORDER BY p.created_at DESC, p.stream DESC LIMIT ? OFFSET ?"
-    )
-    sql = _ROWS.replace("{page}", page)
-    return [DetailRow._make(row) for row in rows_of(connection, sql, (*values, limit, offset))]
+    """Sessions that match, those that began last first; none when the tables are not at the head.
+
+    Whoever gets none has to find out which it is.
+    """
+    terms, values = _terms(which)
+    rows = rows_of(connection, _selection(terms), (*values, limit, offset))
+    found = [DetailRow._make(row) for row in rows]
+    found.sort(key=attrgetter("created_at", "stream"), reverse=True)
+    return found
+
+
+def one(connection: apsw.Connection, session_id: str) -> DetailRow | None:
+    """The open session with this id; None also when the tables are not at the head."""
+    rows = rows_of(connection, _ROW, (session_id,))
+    return DetailRow._make(rows[0]) if rows else None
+
+
+@cache
+def _selection(terms: tuple[str, ...]) -> str:
+    return _ROWS.replace("{page}", _PAGE.format(where=" AND ".join((*terms, AT_HEAD))))
 
 
 def count(connection: apsw.Connection, which: Which) -> tuple[int, int]:
     """How many sessions match, and how many active messages they have."""
-    where, values = _terms(which)
-    sql = f"SELECT count(*), coalesce(sum(p.active_messages), 0){_FROM}{where}"
-    [(sessions, messages)] = rows_of(connection, sql, tuple(values))
+    terms, values = _terms(which)
+    [(sessions, messages)] = rows_of(connection, _COUNT.format(where=" AND ".join(terms)), values)
     return sessions, messages
 
 
-def _terms(which: Which) -> tuple[str, list[Any]]:
+def _terms(which: Which) -> tuple[tuple[str, ...], list[Any]]:
     terms, values = ["p.status <> 'closed'"], list[Any]()
     if which.session_id is not None:
-        terms.append("s.session_id = ?")
+        terms.append("p.stream IN (SELECT id FROM streams WHERE session_id = ?)")
         values.append(which.session_id)
     if which.prefix is not None:
-        terms.append("s.session_id LIKE ? ESCAPE '\\'")
+        terms.append("p.stream IN (SELECT id FROM streams WHERE session_id LIKE ? ESCAPE '\\')")
         escaped = which.prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         values.append(f"{escaped}%")
     for term, listed in (
-        (f"p.stream IN {_LISTED}", which.streams),
         (f"p.source IN {_LISTED}", which.sources),
         (f"coalesce(p.source, '') NOT IN {_LISTED}", which.excluded_sources),
     ):
@@ -153,43 +194,21 @@ def _terms(which: Which) -> tuple[str, list[Any]]:
     if which.ended_created_before is not None:
         terms.append("p.status = 'ended' AND p.created_at < ?")
         values.append(which.ended_created_before)
-    return f" WHERE {' AND '.join(terms)}", values
+    return tuple(terms), values
 
 
-def titled(connection: apsw.Connection) -> list[TitledRow]:
-    """The open sessions that have a title, those that began last first."""
-    return [TitledRow._make(row) for row in rows_of(connection, _TITLED)]
-
-
-def texts_at(connection: apsw.Connection, positions: Sequence[int]) -> dict[int | None, Any]:
-    """The contents of the events at these positions, as plain JSON.
-
-    What was erased or has none is left out.
-    """
-    fetch = reading.blob_fetcher(connection)
-    found: dict[int | None, Any] = {}
-    for position, body in rows_of(connection, _TEXTS, (_json(positions),)):
-        try:
-            if blobs.MARK in body:
-                found[position] = blobs.read_content("", 1, body.encode(), fetch)
-            else:
-                found[position] = codec.decode(body)
-        except (EventFormatError, CorruptStoreError) as error:
-            raise CorruptStoreError(f"the text at {position} cannot be read: {error}") from error
+def stream_of(connection: apsw.Connection, session_id: str) -> int | None:
+    """The stream of the open session with this id."""
+    found: int | None = connection.execute(_OPEN, (session_id,)).get
     return found
 
 
-def usage_of(connection: apsw.Connection, streams: Sequence[int]) -> dict[int, UsageTotals]:
-    """The usage of each of these sessions that has any."""
-    return {
-        stream: UsageTotals(
-            calls=calls, input=fresh, cache_read=read, cache_write=written, output=output,
-            reasoning=reasoning, cost_nanos=cost,
-        )
-        for stream, calls, fresh, read, written, output, reasoning, cost
-        in rows_of(connection, _USAGE, (_json(streams),))
-    }  # fmt: skip
+def brief(connection: apsw.Connection, streams: list[int]) -> list[BriefRow]:
+    """Rows of those of these sessions that are open, in no order."""
+    values = (codec.encode(streams).decode(),)
+    return [BriefRow._make(row) for row in rows_of(connection, _BRIEF, values)]
 
 
-def _json(values: Sequence[int]) -> str:
-    return codec.encode(values).decode()
+def titled(connection: apsw.Connection) -> list[TitledRow]:
+    """The open sessions that have a title which was not erased, those that began last first."""
+    return [TitledRow._make(row) for row in rows_of(connection, _TITLED)]

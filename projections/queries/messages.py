@@ -1,20 +1,19 @@
-"""Messages with their events: rows of `messages` joined with the log."""
+"""Messages with their events, undecoded: rows of `messages` joined with the log."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import apsw
 
 from eventstore import codec
-from eventstore.events.catalogue import Event, Run
+from eventstore.events.catalogue import Run
 from eventstore.log import reading
 from eventstore.log.engine import rows_of
-from eventstore.log.redactions import BODY
 
 _COLUMNS = (
-    f"m.position, e.type, e.schema, e.facts, {BODY}, m.seq, m.state, m.inherited, "
+    f"m.position, e.type, e.schema, e.facts, {reading.BODY}, m.seq, m.state, m.inherited, "
     "e.recorded_at, e.commitment IS NOT NULL, c.salt IS NULL"
 )
 _TABLES = (
@@ -43,59 +42,36 @@ _STATES_AT = (
 )
 
 
-class MessageRow(NamedTuple):
-    """A message of a session; for one that a fork took over, `event` is the origin's.
+#: The columns of a message: position, type, schema, facts and body of its event, seq, state,
+#: whether a fork took it over, when the event was recorded, whether it ever had content, and
+#: whether that was wiped. Of a message that was taken over the event is the origin's.
+Columns: TypeAlias = tuple[Any, ...]
 
-    `committed` says that the event had content once, even if that was erased, and `redacted` that
-    marks took the place of texts in it later.
-    """
-
-    seq: int
-    state: str
-    inherited: bool
-    position: int
-    recorded_at: int
-    committed: bool
-    redacted: bool
-    event: Event
+#: The place of the seq among them.
+SEQ = 5
 
 
 def in_range(
     connection: apsw.Connection, stream: int, first: int, last: int, limit: int = _ALL
-) -> list[MessageRow]:
+) -> list[Columns]:
     """The messages first … last of a session, whatever their state, in order of seq."""
-    return _made(connection, rows_of(connection, _MESSAGES, (stream, first, last, limit)))
+    return rows_of(connection, _MESSAGES, (stream, first, last, limit))
 
 
 def around(
     connection: apsw.Connection, places: Sequence[tuple[int, int]], count: int
-) -> list[tuple[int, MessageRow]]:
+) -> list[tuple[int, Columns]]:
     """The messages around each ``(stream, seq)``, itself included, with the place's index.
 
     They come in the order of the places, those of one in order of seq.
     """
     rows = rows_of(connection, _AROUND, (codec.encode(places).decode(), count))
-    found = _made(connection, [row[:-1] for row in rows])
-    return [(row[-1], made) for row, made in zip(rows, found, strict=True)]
+    return [(row[-1], row[:-1]) for row in rows]
 
 
-def _made(connection: apsw.Connection, rows: Sequence[Any]) -> list[MessageRow]:
-    fetch = reading.blob_fetcher(connection)
-    make = MessageRow._make
-    return [
-        make((
-            seq, state, inherited != 0, position, recorded_at, committed != 0,
-            wiped != 0 and body is not None,
-            reading.event_of(position, name, schema, facts, body, fetch),
-        ))
-        for position, name, schema, facts, body, seq, state, inherited, recorded_at, committed,
-            wiped in rows
-    ]  # fmt: skip
-
-
-def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> list[MessageRow]:
+def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> list[Columns]:
     """The messages of these runs of seqs, in the runs' order."""
-    found: list[MessageRow] = []
+    found: list[Columns] = []
     for first, length in runs:
         found.extend(in_range(connection, stream, first, first + length - 1))
     return found

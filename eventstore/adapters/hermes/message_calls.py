@@ -131,7 +131,7 @@ class MessageCalls(Connection):
             offset=offset,
             seconds=None,
         ).hits
-        found = listing.rows(self.store.log, (hit.stream for hit in hits))
+        found = listing.brief(self.store.log, (hit.stream for hit in hits))
         places = [(hit.stream, hit.seq) for hit in hits]
         around = listing.around(self.store.log, places, 1)
         return [

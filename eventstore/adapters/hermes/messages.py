@@ -13,7 +13,6 @@ from sqlite3 import ProgrammingError
 from typing import Any
 
 from eventstore.adapters.hermes.errors import missing, require_text
-from eventstore.adapters.hermes.rows import seconds
 from eventstore.events.catalogue import ToolCall
 from eventstore.session.commands import Message
 from eventstore.store.views import MessageView
@@ -21,6 +20,7 @@ from eventstore.store.views import MessageView
 #: Keys of a message's metadata.
 RAW_CALLS, EXTRA_FIELDS = "tool_calls", "tool_call_fields"
 OPAQUE = ("reasoning_details", "codex_reasoning_items")
+_NO_OPAQUE = dict[str, Any].fromkeys(OPAQUE)
 
 _CALL = {"id", "type", "function"}
 _FUNCTION = {"name", "arguments"}
@@ -155,21 +155,25 @@ def content_of(message: MessageView) -> Any:
 
 def message_row(session_id: str, message: MessageView) -> dict[str, Any]:
     """Every column of a message's row, in the table's order; tool calls decoded."""
-    metadata = message.metadata or {}
-    return {
+    row = {
         "id": message.position,
         "session_id": session_id,
         "role": message.role,
-        "content": content_of(message),
+        "content": message.text if message.parts is None else message.parts,
         "tool_call_id": message.call_id,
         "tool_calls": tool_calls_of(message),
         "tool_name": message.tool_name,
-        "timestamp": seconds(message.at),
+        "timestamp": message.at / 1_000_000,
         "token_count": message.tokens,
         "finish_reason": message.finish_reason,
         "reasoning": message.reasoning,
-        **{name: json.dumps(metadata[name]) if name in metadata else None for name in OPAQUE},
+        **_NO_OPAQUE,
     }
+    if message.metadata:
+        for name in OPAQUE:
+            if name in message.metadata:
+                row[name] = json.dumps(message.metadata[name])
+    return row
 
 
 def chat_message(message: MessageView) -> dict[str, Any]:

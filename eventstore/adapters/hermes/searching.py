@@ -9,7 +9,7 @@ from eventstore.adapters.hermes.messages import content_of
 from eventstore.adapters.hermes.rows import seconds
 from eventstore.store.searching import Hit
 from eventstore.store.views import MessageView
-from projections.queries.listing import DetailRow
+from projections.queries.listing import BriefRow
 
 #: Hits that a search without a limit gives.
 ALL = 10_000
@@ -75,7 +75,7 @@ def marked(hit: Hit) -> str:
     return text + hit.snippet[at:]
 
 
-def result_row(hit: Hit, session: DetailRow, around: list[MessageView]) -> dict[str, Any]:
+def result_row(hit: Hit, session: BriefRow, around: list[MessageView]) -> dict[str, Any]:
     """One hit; `around` are the message before it, itself, and the one after it."""
     [message] = [one for one in around if one.seq == hit.seq]
     return {

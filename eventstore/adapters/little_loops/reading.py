@@ -7,7 +7,7 @@ from typing import Any
 
 from eventstore.adapters.little_loops.errors import of_the_store
 from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, using
-from eventstore.adapters.little_loops.shapes import SHAPES, Indexed, indexed_of, row_of
+from eventstore.adapters.little_loops.shapes import SHAPES, Indexed, indexed_of, row_of, time_of
 from eventstore.errors import InvalidQueryError
 
 
@@ -20,7 +20,7 @@ def recent(db: Path | str = DEFAULT_DB_PATH, *, kind: str, limit: int = 20) -> l
         raise ValueError(f"unknown kind {kind!r}; expected one of {sorted(SHAPES)}")
     with using(db) as store, of_the_store():
         found = store.activities(kind, limit=limit)
-    return [{"id": one.number, **row_of(one.event, one.at)} for one in found]
+    return [row_of(one.event, one.at, one.number) for one in found]
 
 
 def search(
@@ -44,7 +44,7 @@ def search(
                 "kind": one.kind,
                 "ref": indexed.ref,
                 "anchor": indexed.anchor,
-                "ts": row_of(one.event, one.at)["ts"],
+                "ts": time_of(one.event, one.at),
                 "score": None if one.score is None else -one.score,
             }
         )

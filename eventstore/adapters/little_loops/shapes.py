@@ -112,8 +112,15 @@ SHAPES: dict[str, Shape] = {
 
 KIND_OF: dict[type[Event], str] = {shape.event: kind for kind, shape in SHAPES.items()}
 
-_EMPTY_ROWS = {
-    shape.event: (shape, dict[str, Any].fromkeys(shape.columns)) for shape in SHAPES.values()
+#: Of each type: the column that the subject is, a row with nothing in it, and the columns that are
+#: facts.
+_ROWS = {
+    shape.event: (
+        shape.subject,
+        dict[str, Any].fromkeys(("id", *shape.columns)),
+        tuple((column, fact) for column, (fact, _) in shape.facts.items()),
+    )
+    for shape in SHAPES.values()
 }
 
 
@@ -155,26 +162,37 @@ def _is_fact(value: Any, known: frozenset[str] | None) -> bool:
     return type(value) is str and value in known
 
 
-def row_of(event: Activity, at: int) -> dict[str, Any]:
-    """The columns of an activity's row, ``id`` aside.
+def row_of(event: Activity, at: int, number: int | None = None) -> dict[str, Any]:
+    """The columns of an activity's row, of which `number` is the ``id``.
 
     One that was erased, or recorded by another program, has no text but its facts; its ``ts`` is
     that of `at` (µs since 1970).
     """
-    shape, empty = _EMPTY_ROWS[type(event)]
-    row, content = empty.copy(), event.content
-    data = {} if content is None else content.data or {}
-    for name, value in data.items():
-        if name in row:
-            row[name] = value
-    for column, (fact, _) in shape.facts.items():
-        if column not in data:
+    subject, empty, facts = _ROWS[type(event)]
+    content = event.content
+    if content is None:
+        row = empty.copy()
+    else:
+        data = content.data or {}
+        row = {**empty, **data}
+        row.pop("index", None)
+        if len(row) > len(empty):  # what another program recorded
+            row = {column: row[column] for column in empty}
+        if subject is not None and subject not in data:
+            row[subject] = content.subject
+    row["id"] = number
+    for column, fact in facts:
+        if row[column] is None:
             row[column] = getattr(event, fact)
-    if shape.subject is not None and shape.subject not in data and content is not None:
-        row[shape.subject] = content.subject
     if row["ts"] is None:
         row["ts"] = as_text(at)
     return row
+
+
+def time_of(event: Activity, at: int) -> Any:
+    """The ``ts`` of an activity's row."""
+    told = None if event.content is None else (event.content.data or {}).get("ts")
+    return as_text(at) if told is None else told
 
 
 def indexed_of(event: Activity) -> Indexed | None:

@@ -40,23 +40,26 @@ class Kept:
     """The stored messages of one session, as they were when they were stored or read."""
 
     def __init__(self, entries: list[Entry]) -> None:
-        self._entries: list[Entry] = []
+        """Keep these messages; they are nobody else's from now on."""
+        self._entries = entries
         self._nested: list[int] = []
-        self.replace(0, entries)
+        self._wrap(0)
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def replace(self, start: int, entries: list[Entry]) -> None:
-        """Forget the messages from `start` on and keep these in their place."""
-        del self._entries[start:]
+        """Forget the messages from `start` on and keep copies of these in their place."""
+        self._entries[start:] = map(dict, entries)
         while self._nested and self._nested[-1] >= start:
             self._nested.pop()
-        for index, entry in enumerate(entries, start):
-            if set(map(type, entry.values())) <= _TEXT:
-                self._entries.append(dict(entry))
-            else:
-                self._entries.append(_wrapped(entry))
+        self._wrap(start)
+
+    def _wrap(self, start: int) -> None:
+        for index in range(start, len(self._entries)):
+            entry = self._entries[index]
+            if not _TEXT.issuperset(map(type, entry.values())):
+                self._entries[index] = _wrapped(entry)
                 self._nested.append(index)
 
     def copies(self) -> list[Entry]:

@@ -8,6 +8,7 @@ of that key; they are never changed.
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -105,12 +106,13 @@ class SessionManager:
         """
         self._adopt_all()
         listed = sorted(self._storage.listed(), key=_updated_at, reverse=True)
+        folder = os.path.join(self.sessions_dir, "")  # joining texts is quicker than paths
         return [
             {
                 "key": one.key,
                 "created_at": one.created_at,
                 "updated_at": one.updated_at,
-                "path": str(self._get_session_path(one.key)),
+                "path": folder + file_name(one.key),
             }
             for one in listed
         ]

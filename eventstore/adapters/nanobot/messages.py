@@ -73,14 +73,14 @@ def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Mess
 
 def entry_of(view: MessageView) -> Entry:
     """The dict of a stored message; also of one that others than the adapter appended."""
-    marks = _marks(view.metadata)
+    metadata, content = view.metadata, view.text
+    marks = {} if metadata is None else _marks(metadata)
     if _WHOLE in marks:
         whole: Entry = marks[_WHOLE]
         return whole
     entry: Entry = {"role": view.role}
-    content = view.parts if view.text is None else view.text
-    if content is not None:
-        entry["content"] = content
+    if content is not None or view.parts is not None:
+        entry["content"] = view.parts if content is None else content
     name = view.tool_name if view.role == "tool" and view.name is None else view.name
     if name is not None:
         entry["name"] = name

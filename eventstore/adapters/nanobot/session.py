@@ -38,19 +38,21 @@ class Session:
         `max_messages` 0 means all, and a negative `last_consolidated` counts from the end.
         """
         window = self.messages[self.last_consolidated :][-max_messages:]
-        begin = next((i for i, one in enumerate(window) if one.get("role") == "user"), 0)
-        return [_sent(message) for message in window[begin:]]
+        for begin, message in enumerate(window):
+            if message.get("role") == "user":
+                window = window[begin:]
+                break
+        history = []
+        for message in window:
+            sent = {"role": message["role"], "content": message.get("content", "")}
+            for name in _SENT:
+                if name in message:
+                    sent[name] = message[name]
+            history.append(sent)
+        return history
 
     def clear(self) -> None:
         """Drop all messages; the metadata stays."""
         self.messages = []
         self.last_consolidated = 0
         self.updated_at = datetime.now()
-
-
-def _sent(message: dict[str, Any]) -> dict[str, Any]:
-    sent = {"role": message["role"], "content": message.get("content", "")}
-    for name in _SENT:
-        if name in message:
-            sent[name] = message[name]
-    return sent

@@ -18,7 +18,6 @@ from eventstore.adapters.nanobot.keys import key_of, session_id_of
 from eventstore.adapters.nanobot.messages import Times, times_of
 from eventstore.adapters.nanobot.picture import Change, Picture, Wanted
 from eventstore.adapters.nanobot.times import microseconds
-from eventstore.aio.within import StoreWithin
 from eventstore.errors import (
     SessionClosedError,
     SessionExistsError,
@@ -32,12 +31,13 @@ from eventstore.events.catalogue import (
     MessageContent,
     SessionClosed,
 )
-from eventstore.log.port import StreamHead, unchanged_since
+from eventstore.log.port import Recorded, unchanged_since
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.session.commands import Command
 from eventstore.session.state import Status
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
+from eventstore.store.within import StoreWithin
 
 #: The source of sessions that are nanobot's.
 SOURCE = "nanobot"
@@ -183,23 +183,14 @@ class Storage:
     def listed(self) -> list[Listed]:
         """All sessions of nanobot's, in no order; only what changed since the last time is read."""
         with self._lock:
-            log, position = self.store.log, self.store.head.position
-            if self._seen == 0:
-                changed = log.streams_with_prefix("")
-            else:
-                events = log.read_all(after=self._seen, upto=position)
-                streams = {recorded.stream for recorded in events}
-                changed = [head for one in streams if (head := log.stream_by_id(one)) is not None]
-            for head in changed:
-                self._listed[head.id] = self._entry(head)
+            position = self.store.head.position
+            for session_id, last in self.store.log.last_events(after=self._seen):
+                self._listed[last.stream] = self._entry(session_id, last)
             self._seen = position
             return [one for one in self._listed.values() if one is not None]
 
-    def _entry(self, head: StreamHead) -> Listed | None:
+    def _entry(self, session_id: str, last: Recorded) -> Listed | None:
         """A session's entry, from its last event if that is a save's."""
-        [last] = self.store.log.read_stream(
-            head.id, after=head.version - 1, upto=head.version, content=True
-        )
         times: Times | None = None
         match last.event:
             case SessionClosed():
@@ -209,11 +200,11 @@ class Storage:
             case ConfigurationChanged(content=ConfigurationContent(configuration=header)):
                 times = header if header.keys() >= _TIMES else None
         if times is None:
-            times = self._times(self.store.session_of(head.id))
-        if times is None or head.session_id.startswith("erased:"):
+            times = self._times(self.store.session_of(last.stream))
+        if times is None or session_id.startswith("erased:"):
             return None
         created_at, updated_at = times.get("created_at"), times.get("updated_at")
-        return Listed(key_of(head.session_id), head.session_id, created_at, updated_at)
+        return Listed(key_of(session_id), session_id, created_at, updated_at)
 
     def _times(self, session: Session) -> Times | None:
         """The times of a session to which others appended, None for one that is not nanobot's."""

@@ -41,6 +41,11 @@ NOTE = "compact_note"
 
 _STATES = {"active": MessageState.ACTIVE}
 
+#: Looking a value up is quicker than asking the enumeration.
+_STATUSES = {"archived": SessionStatus.ARCHIVED}
+_KINDS = {one.value: one for one in SessionKind}
+_LIFECYCLES = {one.value: one for one in SubagentLifecycle}
+
 
 def plain(value: Any) -> Any:
     """The value as JSON gives it back: lists for tuples, texts for keys that are numbers.
@@ -175,7 +180,6 @@ def stored_plain(value: Any, what: str) -> Any:
 
 def session_row(found: SessionDetails) -> SessionRow:
     """The row of a session. What this engine calls ended is active to power-loop."""
-    archived = found.status == "archived"
     return SessionRow(
         found.session_id,
         found.created_at // 1000,
@@ -183,11 +187,11 @@ def session_row(found: SessionDetails) -> SessionRow:
         found.prompt,
         found.model,
         found.configuration or {},
-        SessionStatus.ARCHIVED if archived else SessionStatus.ACTIVE,
-        SessionKind(found.kind),
+        _STATUSES.get(found.status, SessionStatus.ACTIVE),
+        _KINDS[found.kind],
         found.parent,
         found.spawn_call_id,
         found.depth,
-        SubagentLifecycle(found.lifecycle),
+        _LIFECYCLES[found.lifecycle],
         found.metadata or {},
     )

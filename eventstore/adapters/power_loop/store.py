@@ -215,12 +215,10 @@ class SessionStore:
     @translated
     def load_active_messages(self, session_id: str) -> list[MessageRow]:
         """What was not compacted away, in order of seq: a note comes after the messages kept."""
-        head = self._log.stream(session_id)
-        if head is None:
+        stored = by_id.messages_of(self._log, session_id)
+        if stored is None:
             return []
-        state, views = reads.state_and_messages(self._log, head.id, None)
-        if not _is_open(state):
-            return []
+        state, views = stored
         found = [row_of(session_id, view) for view in views]
         if state.compactions:
             found.sort(key=lambda row: row.seq)
@@ -397,7 +395,3 @@ class SessionStore:
             by_id.run_one(self._log, session_id, command)
         except UnknownSessionError:
             return
-
-
-def _is_open(state: SessionState) -> bool:
-    return state.status != "closed"

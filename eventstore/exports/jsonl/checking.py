@@ -190,8 +190,9 @@ class Checker:
     def _meaning(self, line: EventLine, chain: _Chain) -> Event:
         """The event, decoded, and what follows from it for those before it."""
         try:
+            body = None if line.body is None else line.body.encode()
             event = reading.event_of(
-                line.position, line.type, line.schema, line.facts, line.body, self._fetch
+                line.position, line.type, line.schema, line.facts, body, self._fetch
             )
         except CorruptStoreError as error:
             raise ImportFailedError(str(error)) from error

@@ -511,10 +511,10 @@ def test_the_first_difference_is_found(
     size = 0
     while size < min(len(one), len(other)) and exactly(one[size]) == exactly(other[size]):
         size += 1
-    assert Kept(one).common(other) == size
+    assert Kept([*one]).common(other) == size
     assert all(same(a, b) == (exactly(a) == exactly(b)) for a, b in zip(one, other, strict=False))
-    assert Kept(one).copies() == one
-    assert Kept(one).common(tuple(one)) == len(one)  # type: ignore[arg-type]
+    assert Kept([*one]).copies() == one
+    assert Kept([*one]).common(tuple(one)) == len(one)  # type: ignore[arg-type]
 
 
 @many

@@ -69,6 +69,13 @@ def test_open_makes_folders_and_expands_the_home(
         assert store.path == ":memory:"
 
 
+def test_the_file_is_reached_through_the_engine_only(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        assert not hasattr(store, "_conn")
+        assert isinstance(store.engine, Engine)
+        assert SessionStore(store.engine, store.path).create_session(session_id="s") == "s"
+
+
 def test_a_database_of_the_original_is_refused_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE t (x)')"
