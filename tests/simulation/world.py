@@ -28,7 +28,7 @@ from eventstore.errors import (
     StoreBusyError,
     VersionConflictError,
 )
-from eventstore.log import engine, group, schema, sqlite
+from eventstore.log import engine, group, readers, schema, sqlite
 from eventstore.testing.faults import FaultyDisk, Kind, Outcome
 
 SESSIONS = ("a", "b")
@@ -95,7 +95,7 @@ class World:
 
     def _take_over(self, patch: pytest.MonkeyPatch) -> None:
         """Give the engine the scheduler's locks, time and chance."""
-        for module in (group, sqlite):
+        for module in (group, readers, sqlite):
             threads = SimpleNamespace(**vars(module.threading))
             threads.Lock = lambda: Lock(self.scheduler)
             patch.setattr(module, "threading", threads)
@@ -158,7 +158,7 @@ class World:
             return
         log = self._stores[process].log
         self.disk.drops = True
-        for connection in (*log._readers, log._writer):
+        for connection in (*log._readers._idle, log._writer):  # type: ignore[union-attr]
             with suppress(apsw.Error):
                 connection.close()
         self.disk.drops = False
