@@ -58,6 +58,13 @@ def test_the_plan_and_the_receipt_are_as_shown(form: str, db: Path) -> None:
         assert run(command, "--db", db).exit_code == 0
 
 
+def test_a_dry_run_of_a_search_finds_what_was_not_indexed_yet(db: Path) -> None:
+    shown = ended("erase", "--search", "harbour", "--dry-run", "--db", db, form="txt")
+    assert "message.appended 1" in shown
+    with SessionStore.open(db) as store:
+        assert not store.session("chat-1/helper").message(1).erased
+
+
 @FORMS
 def test_finishing_is_as_shown(form: str, db: Path) -> None:
     with SessionStore.open(db) as store, store.log.snapshot() as connection:

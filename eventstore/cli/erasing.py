@@ -107,13 +107,16 @@ def erase(settings: Settings, /, **options: Any) -> None:
         forks=options["forks"],
     )
     if options["dry_run"]:
-        with settings.open_for_reading() as store:
+        # A search may have to bring its index forward; that is all a dry run writes.
+        searching = options["query"] is not None
+        opened = settings.open_for_writing() if searching else settings.open_for_reading()
+        with opened as store:
             made = erasing.plan(store, _selection(store, options), reach)
         _show_plan(settings, made)
         return
     if not options["yes"] and not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked: say --yes, or --dry-run to look first")
-    with settings.open_for_writing(create=False) as store:
+    with settings.open_for_writing() as store:
         chosen = _selection(store, options)
         made = erasing.plan(store, chosen, reach)
         if not (made.items or made.streams):
@@ -145,7 +148,7 @@ def _selection(store: SessionStore, options: dict[str, Any]) -> Selection:
 
 
 def _finish(settings: Settings) -> None:
-    with settings.open_for_writing(create=False) as store:
+    with settings.open_for_writing() as store:
         done = traces.finish(store.log)
     if settings.format is Format.JSON:
         write_json_object(finished_shape(done))
