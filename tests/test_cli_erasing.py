@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from checkpoint_support import needs_cryptography
 from cli_support import ROOT, START, db, golden, run
 
 from eventstore import Message, SessionStore
@@ -56,6 +57,23 @@ def test_the_plan_and_the_receipt_are_as_shown(form: str, db: Path) -> None:
     assert run("show", "chat-1", "--db", db).exit_code == 1
     for command in ("verify", "check"):
         assert run(command, "--db", db).exit_code == 0
+
+
+@needs_cryptography
+def test_a_checkpoint_is_signed_afterwards_with_a_key(db: Path, tmp_path: Path) -> None:
+    key = tmp_path / "log.key"
+    assert run("keys", "new", "example.com/agents", "--key", key).exit_code == 0
+    ended("erase", "other", "--yes", "--key", key, "--db", db, form="txt")
+    [made] = json.loads(run("checkpoint", "--list", "--json", "--db", db).stdout)
+    with SessionStore.open(db) as store:
+        assert (made["reason"], made["size"]) == ("erasure", store.head.position)
+
+
+def test_a_dry_run_of_a_search_finds_what_was_not_indexed_yet(db: Path) -> None:
+    shown = ended("erase", "--search", "harbour", "--dry-run", "--db", db, form="txt")
+    assert "message.appended 1" in shown
+    with SessionStore.open(db) as store:
+        assert not store.session("chat-1/helper").message(1).erased
 
 
 @FORMS

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import click
 
 from eventstore import erasing, traces
+from eventstore.checkpoints import keyfiles
+from eventstore.checkpoints.keeping import Checkpoints
 from eventstore.cli.erasing_shapes import NOT_REACHED, finished_shape, plan_shape, receipt_shape
 from eventstore.cli.options import Format, Settings, find, shared_options
 from eventstore.cli.output import iso, nothing, say, write_json_object
@@ -76,6 +79,10 @@ def _pairs(
 @click.option("--by", metavar="WHO", help="Who erases.")
 @click.option("--reason", metavar="WHY", help="Why, without repeating what is erased.")
 @click.option("--basis", metavar="LAW", help="The legal basis.")
+@click.option(
+    "--key", "key_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Sign a checkpoint afterwards with this key (`eventstore keys`).",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="List what would be erased, and erase nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--finish", is_flag=True, help="Finish erasures that are not complete.")
@@ -107,13 +114,18 @@ def erase(settings: Settings, /, **options: Any) -> None:
         forks=options["forks"],
     )
     if options["dry_run"]:
-        with settings.open_for_reading() as store:
+        # A search may have to bring its index forward; that is all a dry run writes.
+        searching = options["query"] is not None
+        opened = settings.open_for_writing() if searching else settings.open_for_reading()
+        with opened as store:
             made = erasing.plan(store, _selection(store, options), reach)
         _show_plan(settings, made)
         return
     if not options["yes"] and not sys.stdin.isatty():
         raise click.UsageError("nobody can be asked: say --yes, or --dry-run to look first")
-    with settings.open_for_writing(create=False) as store:
+    key = options["key_file"]
+    signing = None if key is None else Checkpoints(keyfiles.load(key))
+    with settings.open_for_writing(checkpoints=signing) as store:
         chosen = _selection(store, options)
         made = erasing.plan(store, chosen, reach)
         if not (made.items or made.streams):
@@ -145,7 +157,7 @@ def _selection(store: SessionStore, options: dict[str, Any]) -> Selection:
 
 
 def _finish(settings: Settings) -> None:
-    with settings.open_for_writing(create=False) as store:
+    with settings.open_for_writing() as store:
         done = traces.finish(store.log)
     if settings.format is Format.JSON:
         write_json_object(finished_shape(done))

@@ -31,7 +31,7 @@ def vacuum(settings: Settings, seconds: float | None, full: bool) -> None:
     """  # noqa: D301
     if full and seconds is not None:
         raise click.UsageError("--full is done in one go, so --seconds cannot end it")
-    with settings.open_for_writing(create=False) as store, progress_line() as line:
+    with settings.open_for_writing() as store, progress_line() as line:
         done = store.vacuum(
             seconds=seconds,
             full=full,
