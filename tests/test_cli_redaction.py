@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support import run
+from cli_support import START, db, golden, run  # noqa: F401
 from redaction_support import SECRETS, files_hold
 
 from eventstore import SessionStore
@@ -87,7 +88,7 @@ def test_a_hold_stops_both_and_is_named(path: Path, tmp_path: Path) -> None:
     assert done["bytes_after"] > 0
     assert run("hold", "list", "--db", path).stdout.startswith("one  case, placed ")
     released = run("hold", "release", "one", "case", "--db", path)
-    assert released.stdout == "released case; 0 holds left on this session\n"
+    assert released.stdout == "released case; 0 holds left\n"
     assert run("hold", "list", "--db", path).exit_code == 1
     last = run("retain", "--policy", policies, "--yes", "--by", "me", "--db", path)
     assert last.exit_code == 0
@@ -95,6 +96,39 @@ def test_a_hold_stops_both_and_is_named(path: Path, tmp_path: Path) -> None:
     assert run("retain", "--policy", policies, "--yes", "--db", path).exit_code == 1
     assert run("verify", "--db", path).exit_code == 0
     assert files_hold(path, KEY, "harmless") == []
+
+
+@pytest.mark.parametrize("form", ["json", "txt"])
+def test_what_the_commands_say_is_as_shown(form: str, db: Path) -> None:  # noqa: F811
+    as_json = ["--json"] if form == "json" else []
+    with SessionStore.open(db, clock=lambda: START + 10**9) as store:
+        store.session("chat-1").append("user", "mail ada@example.org, PASSWORD=open-sesame-1")
+        for name in ("other", "over"):
+            store.session(name).place_hold("case-17", by="legal desk", reason="dispute")
+    done = run("redact", "--all", "--yes", "--db", db, *as_json)
+    assert done.exit_code == 1  # two sessions are held
+    golden(f"redact.{form}", done.stdout)
+    policies = db.with_name("retention.toml")
+    policies.write_text(
+        "[[policy]]\nname = 'idle'\ndo = 'erase-content'\nolder_than = '1d'\n"
+        "types = ['message.appended']\n"
+    )
+    done = run("retain", "--policy", policies, "--dry-run", "--db", db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    now = re.sub(r'("at": )"[^"]*"', r'\1"<now>"', done.stdout)
+    golden(f"retain.{form}", re.sub(r'("bytes_\w+": )[0-9]+', r"\g<1>0", now))
+    done = run("hold", "list", "--db", db, *as_json)
+    assert (done.exit_code, done.stderr) == (0, "")
+    golden(f"hold.{form}", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["place", "one"], ["release"], ["list", "one", "case"], ["keep"],
+     ["release", "one", "case", "--until", "2099-01-01"]],
+)  # fmt: skip
+def test_wrong_usage_of_hold_is_told(path: Path, wrong: list[str]) -> None:
+    assert run("hold", *wrong, "--db", path).exit_code == 2
 
 
 def test_a_wrong_file_of_policies_is_told(path: Path, tmp_path: Path) -> None:

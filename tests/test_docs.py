@@ -353,6 +353,7 @@ def _type_name(annotation: Any) -> str:
     names: dict[Any, str] = {
         int: "integer", str: "text", bool: "boolean", Any: "any JSON",
         catalogue.ToolCall: "tool call",
+        catalogue.Replaced: "object",
     }  # fmt: skip
     if get_origin(annotation) is dict:
         return "object"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -146,25 +146,11 @@ def _end_lines(done: Retention) -> list[str]:
 # -- holds -----------------------------------------------------------------------------------------
 
 
-@click.group("hold")
-def hold() -> None:
-    """Keep sessions from being erased: legal holds.
-
-    \b
-    Examples:
-      eventstore hold place 5f3a9c1e case-17 --by "legal desk" --reason "dispute"
-      eventstore hold list
-      eventstore hold release 5f3a9c1e case-17 --by "legal desk"
-
-    Nothing of a session under a hold is erased, redacted or touched by `eventstore retain`; the
-    refusal names the hold. New messages can be appended.
-    """  # noqa: D301
-
-
-@hold.command("place")
-@click.argument("session")
-@click.argument("name")
-@click.option("--by", metavar="WHO", help="Who places it.")
+@click.command("hold")
+@click.argument("action", type=click.Choice(["place", "release", "list"]))
+@click.argument("session", required=False)
+@click.argument("name", required=False)
+@click.option("--by", metavar="WHO", help="Who places or releases it. Kept for good.")
 @click.option("--reason", metavar="WHY", help="Why. Kept for good.")
 @click.option(
     "--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), metavar="DATE",
@@ -172,63 +158,50 @@ def hold() -> None:
 )  # fmt: skip
 @shared_options
 @click.pass_obj
-def place(settings: Settings, /, session: str, name: str, **options: Any) -> None:
-    """Place a hold on a session.
+def hold(settings: Settings, /, action: str, **options: Any) -> None:
+    """Keep sessions from being erased: legal holds.
 
     \b
     Examples:
       eventstore hold place 5f3a9c1e case-17 --by "legal desk" --reason "dispute"
       eventstore hold place 5f3a9c1e audit --until 2027-12-31
-
-    A hold on a fork also holds the events of its origin that it took over.
-    """  # noqa: D301
-    until = options["until"]
-    ends = None if until is None else round(until.replace(tzinfo=UTC).timestamp()) * 1_000_000
-    with settings.open_for_writing(create=False) as store:
-        found = find(store, session)
-        found.place_hold(name, by=options["by"], reason=options["reason"], until=ends)
-        placed = [one for one in found.holds() if one.hold == name]
-    _show_holds(settings, placed)
-
-
-@hold.command("release")
-@click.argument("session")
-@click.argument("name")
-@click.option("--by", metavar="WHO", help="Who releases it.")
-@click.option("--reason", metavar="WHY", help="Why. Kept for good.")
-@shared_options
-@click.pass_obj
-def release(settings: Settings, /, session: str, name: str, **options: Any) -> None:
-    """Release a hold.
-
-    \b
-    Examples:
-      eventstore hold release 5f3a9c1e case-17 --by "legal desk" --reason "settled"
-    """  # noqa: D301
-    with settings.open_for_writing(create=False) as store:
-        found = find(store, session)
-        found.release_hold(name, by=options["by"], reason=options["reason"])
-        left = found.holds()
-    if settings.format is Format.JSON:
-        write_json_array(hold_shape(one) for one in left)
-    else:
-        click.echo(f"released {inline(name)}; {plural(len(left), 'hold')} left on this session")
-
-
-@hold.command("list")
-@click.argument("session", required=False)
-@shared_options
-@click.pass_obj
-def list_(settings: Settings, /, session: str | None) -> None:
-    """List the holds that were not released.
-
-    \b
-    Examples:
       eventstore hold list
-      eventstore hold list 5f3a9c1e --json
+      eventstore hold release 5f3a9c1e case-17 --by "legal desk" --reason "settled"
 
-    Exit code 1 when there is none.
+    Nothing of a session under a hold is erased, redacted or touched by `eventstore retain`; the
+    refusal names the hold. New messages can be appended. A hold on a fork also holds the events of
+    its origin that it took over. `list` shows the holds that were not released, of one session or
+    of all, with exit code 1 when there is none.
     """  # noqa: D301
+    named = options["session"] is not None and options["name"] is not None
+    if named == (action == "list"):
+        raise click.UsageError(
+            "list takes a session at most" if named else f"{action} takes a session and a name"
+        )
+    if action == "list":
+        _list(settings, options["session"])
+        return
+    if options["until"] is not None and action == "release":
+        raise click.UsageError("--until is for place")
+    with settings.open_for_writing(create=False) as store:
+        found = find(store, options["session"])
+        said = {"by": options["by"], "reason": options["reason"]}
+        if action == "place":
+            found.place_hold(options["name"], until=_end(options["until"]), **said)
+        else:
+            found.release_hold(options["name"], **said)
+        left = found.holds()
+    if action == "place" or settings.format is Format.JSON:
+        _show_holds(settings, left)
+    else:
+        click.echo(f"released {inline(options['name'])}; {plural(len(left), 'hold')} left")
+
+
+def _end(until: datetime | None) -> int | None:
+    return None if until is None else round(until.replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _list(settings: Settings, session: str | None) -> None:
     with settings.open_for_reading() as store:
         stream = None if session is None else find(store, session).stream
         found = holding.listed(store.log, stream)
