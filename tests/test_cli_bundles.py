@@ -92,6 +92,10 @@ def test_content_none_and_types_withhold(db: Path, key_file: Path) -> None:
     assert run(*words, "-o", "some", "-O", "types=title.set, session.ended").exit_code == 0
     lines = [json.loads(one) for one in Path("some/events.jsonl").read_bytes().splitlines()]
     assert {one["type"] for one in lines if "content" in one} == {"title.set", "session.ended"}
+    assert run(*words, "-o", "one", "-O", "of=other").exit_code == 0
+    assert by_both(Path("one")).exit == 5
+    lines = [json.loads(one) for one in Path("one/events.jsonl").read_bytes().splitlines()]
+    assert {one["session"] for one in lines if "content" in one} == {"other"}
 
 
 def test_without_a_key_it_says_that_nobody_signed(db: Path) -> None:

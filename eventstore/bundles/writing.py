@@ -167,6 +167,7 @@ class _Writer:
         self._last: dict[bytes, tuple[bytes, str | None]] = {}
         self._loose: dict[str, str] = {}
         self._long = 0
+        self._seen = 0
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file."""
@@ -230,7 +231,8 @@ class _Writer:
         """The event's line. What is not of a chosen session has no session's name."""
         _, session = self._last.get(event.uid, (ZEROS, None))
         state, part = self._content(event)
-        if event.version == 1 and state == layout.SHOWN and event.name in layout.STARTING:
+        first = event.version == 1 and event.name.startswith(layout.STARTING)
+        if first and state == layout.SHOWN:
             session = codec.decode((event.body or "").encode())["session_id"]
         if not elsewhere:
             self._last[event.uid] = (event.leaf, session)
@@ -263,9 +265,14 @@ class _Writer:
 
     def _erased_meanwhile(self, position: int) -> bool:
         """Whether an event that came after this bundle was begun erased the content."""
-        with self._store.log.reader() as connection:
-            erasing = list(headers.of_types(connection, layout.ERASING))
-        return position in Erasures(_runs(erasing, erasing[-1].position if erasing else 0))
+        head = self._store.head.position
+        if head > self._seen:
+            self._seen = head
+            with self._store.log.reader() as connection:
+                self.erased_later = Erasures(
+                    _runs(headers.of_types(connection, layout.ERASING), head)
+                )
+        return position in self.erased_later
 
     def _put_blob(self, digest: str) -> None:
         name = f"{layout.BLOBS}{digest}"
