@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -281,6 +282,23 @@ def test_a_failed_anchor_loses_no_note_and_gets_it_with_the_next(
     assert all(one.failure is None for one in anchored(path))
 
 
+@needs_cryptography
+def test_an_anchor_that_fails_unasked_is_a_warning_and_is_remembered(path: Path) -> None:
+    anchor = Flaky()
+    anchor.broken = AnchorError("it is Sunday")
+    with (
+        opened(path, a_key(), anchors=[anchor]) as store,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        store.session("s").close()
+        store.close()
+    assert [str(one.message) for one in told] == [
+        "the checkpoint of 3 events waits for an anchor: it is Sunday"
+    ]
+    assert [(one.size, one.receipt) for one in anchored(path)] == [(3, None)]
+
+
 def test_what_waits_can_be_anchored_without_a_new_note(path: Path) -> None:
     anchor = Flaky()
     anchor.broken = AnchorError("away")
@@ -322,7 +340,7 @@ def test_a_rewritten_log_is_caught_by_what_an_anchor_has(
         assert all(one.keys == (key.verifier,) for one in found)
     rewrite(path, 3)
     connection = apsw.Connection(str(path))
-    connection.execute("DELETE FROM notes")
+    connection.execute("DELETE FROM checkpoint_notes")
     connection.close()
     with opened(path, key) as store:
         made_of(store)  # the right key signs it, and nothing of it is wrong by itself

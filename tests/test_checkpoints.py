@@ -14,7 +14,9 @@ from typing import Any
 import apsw
 import pytest
 from checkpoint_support import a_key, copied, needs_cryptography, opened, private_folders, put_back
-from engine_support import populate
+from engine_support import budget, populate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventstore import AsyncSessionStore, Checkpoints, Message, SessionStore
 from eventstore.backup import backup, restore
@@ -156,7 +158,7 @@ def test_what_is_signed_is_on_the_disk_before(
         set_synchronous = store.log._set_synchronous
 
         def told(wanted: Durability) -> None:
-            rows = other.execute("SELECT count(*) FROM notes").get
+            rows = other.execute("SELECT count(*) FROM checkpoint_notes").get
             happened.append(f"{wanted} with {rows} rows committed")
             set_synchronous(wanted)
 
@@ -520,7 +522,7 @@ def test_a_log_rewritten_with_the_right_key_is_caught_by_an_older_note(
     append(path)
     rewrite(path, 3)
     connection = apsw.Connection(str(path))
-    connection.execute("DELETE FROM notes")
+    connection.execute("DELETE FROM checkpoint_notes")
     connection.close()
     forged = note_of(path, signer=key)
     with SessionStore.open(path, readonly=True) as store:
@@ -558,7 +560,7 @@ def test_a_note_of_another_store_is_told_apart(path: Path, tmp_path: Path, side:
     fresh = tmp_path / "fresh.db"
     shutil.copy(other, fresh)
     connection = apsw.Connection(str(fresh))
-    connection.execute("DELETE FROM origins; DELETE FROM notes")
+    connection.execute("DELETE FROM log_origins; DELETE FROM checkpoint_notes")
     connection.close()
     with pytest.raises(OtherLogError, match="has none yet"):
         opened(fresh, side_file=side)
@@ -601,6 +603,48 @@ def test_an_expected_note_needs_a_signature_by_a_trusted_key(path: Path) -> None
         opened(path, expect=changed, trusted=[key.verifier])
     with pytest.raises(UnverifiedNoteError):
         opened(path, expect=found.text, trusted=[key.verifier])
+
+
+STEPS = st.one_of(st.sampled_from(["append", "note", "copy", "open"]), st.integers(0, 5))
+
+
+@given(steps=st.lists(STEPS, max_size=25))
+@settings(max_examples=budget(40), deadline=None)
+def test_a_store_opens_exactly_when_it_begins_with_what_was_noted(
+    steps: list[str | int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Appends, notes, copies and copies put back in any order, against a list of leaves."""
+    folder = tmp_path_factory.mktemp("any")
+    path, side = folder / "s.db", folder / "side"
+    with SessionStore.open(path, durability="normal") as store:
+        store.create("s")
+    noted: list[bytes] = []
+    copies: list[Path] = []
+    for number, step in enumerate([*steps, "open"]):
+        with SessionStore.open(path, durability="normal") as store:
+            if step == "append":
+                store.session("s").append("user", str(number))
+            leaves = [recorded.leaf for recorded in store.events(content=False)]
+        sound = leaves[: len(noted)] == noted
+        if step == "copy":
+            copies.append(copied(path, f"{len(copies)}.db"))
+        elif isinstance(step, int) and step < len(copies):
+            put_back(copies[step], path)
+        elif step in ("note", "open"):
+            refused: type[Exception] | None = None
+            try:
+                with opened(path, side_file=side) as store:
+                    if step == "note":
+                        made_of(store)
+            except CheckpointError as error:
+                refused = type(error)
+            if refused is OtherLogError:  # a copy from before the first note, with its events
+                assert sound
+                return
+            wanted = RollbackDetectedError if len(leaves) < len(noted) else ForkDetectedError
+            assert refused is (None if sound else wanted)
+            if sound and step == "note":
+                noted = leaves
 
 
 def test_what_refuses_a_store_leaves_it_closed(path: Path, side: Path) -> None:
@@ -693,7 +737,9 @@ def test_beginning_anew_twice_keeps_every_origin(path: Path) -> None:
 
 def test_an_older_store_gets_the_tables_when_it_is_opened(path: Path) -> None:
     connection = apsw.Connection(str(path))
-    connection.execute("DROP TABLE origins; DROP TABLE notes; DROP TABLE anchorings")
+    connection.execute(
+        "DROP TABLE log_origins; DROP TABLE checkpoint_notes; DROP TABLE checkpoint_anchors"
+    )
     connection.close()
     with SessionStore.open(path, readonly=True) as store, store.log.snapshot() as reader:
         assert notes.listed(reader) == []

@@ -243,7 +243,9 @@ def test_a_repository_is_an_anchor(db: Path, tmp_path: Path) -> None:
     done = run("checkpoint", "--verify-anchors", *anchor, "--db", db)
     assert (done.exit_code, "the first 19 events are as noted" in done.stdout) == (0, True)
     connection = apsw.Connection(str(db))
-    connection.execute("UPDATE notes SET origin = origin || 'x'; UPDATE origins SET id = id || 'x'")
+    connection.execute(
+        "UPDATE checkpoint_notes SET origin = origin || 'x'; UPDATE log_origins SET id = id || 'x'"
+    )
     connection.close()
     assert run("checkpoint", "--verify-anchors", *anchor, "--db", db).exit_code == 3
 

@@ -67,7 +67,7 @@ def test_pages_cut_anywhere_give_the_same_rows(store: SessionStore, cuts: set[in
 def test_a_rebuild_gives_what_inline_gave(tmp_path: Path) -> None:
     with populated(tmp_path / "s.db") as store:
         before = tables_of(store)
-        assert store.rebuild() == [*(cls.name for cls in BUILTIN), "search", "activities"]
+        assert store.rebuild() == [*(cls.name for cls in BUILTIN), "search", "activities", "tree"]
         assert tables_of(store) == before
         clean(store)
 
@@ -420,7 +420,7 @@ def test_an_interrupted_rebuild_is_resumed(tmp_path: Path, monkeypatch: pytest.M
         assert again[0] > reached[-1], "it began anew"
         assert tables_of(store) == before
         names = rows(store, "SELECT name FROM projections")
-        assert sorted(names) == [("activities",), ("builtin",), ("search",)]
+        assert sorted(names) == [("activities",), ("builtin",), ("search",), ("tree",)]
         left = f"SELECT name FROM sqlite_schema WHERE name LIKE '%{rebuild.SUFFIX}'"
         assert rows(store, left) == []
         clean(store)

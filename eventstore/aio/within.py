@@ -41,7 +41,7 @@ class StoreWithin(SessionStore):
 
     def __init__(self, store: SessionStore, transaction: SqliteTransaction) -> None:
         log = cast(SqliteLog, _LogWithin(store.log, transaction))
-        super().__init__(log, store.derived, store.spawn_depth_max, store.keeper)
+        super().__init__(log, store.derived, store.spawn_depth_max)
         self._outer = store
 
     def require_own(self, session: Session) -> Session:

@@ -65,8 +65,10 @@ class FileAnchor:
         try:
             number = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
             try:
-                end = os.lseek(number, 0, os.SEEK_END)
-                torn = end > 0 and os.pread(number, 1, end - 1) != b"\n"
+                torn = False
+                if os.lseek(number, 0, os.SEEK_END):
+                    os.lseek(number, -1, os.SEEK_END)
+                    torn = os.read(number, 1) != b"\n"
                 os.write(number, (b"\n" if torn else b"") + line + b"\n")
                 os.fsync(number)
             finally:

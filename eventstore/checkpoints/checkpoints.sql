@@ -1,7 +1,7 @@
 -- What the log is called in checkpoint notes: the newest row is its name now. A backup that was
 -- restored as a new log has the names of those it came from as well.
 
-CREATE TABLE IF NOT EXISTS origins (
+CREATE TABLE IF NOT EXISTS log_origins (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,     -- 32 hexadecimal digits, random
     begun_at INTEGER NOT NULL    -- µs since 1970
@@ -9,8 +9,8 @@ CREATE TABLE IF NOT EXISTS origins (
 
 -- Every checkpoint note that was made of this log. Not derived: a dropped row is a note forgotten.
 
-CREATE TABLE IF NOT EXISTS notes (
-    origin TEXT NOT NULL,        -- the id of origins
+CREATE TABLE IF NOT EXISTS checkpoint_notes (
+    origin TEXT NOT NULL,        -- the id of log_origins
     size INTEGER NOT NULL,       -- events that the note covers
     root BLOB NOT NULL,          -- of the tree over them
     note TEXT NOT NULL,          -- as it is written; the bare text where nobody signed it
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS notes (
 
 -- Where each note was sent. Without a receipt the anchor has not taken it yet.
 
-CREATE TABLE IF NOT EXISTS anchorings (
+CREATE TABLE IF NOT EXISTS checkpoint_anchors (
     origin TEXT NOT NULL,
     size INTEGER NOT NULL,
     anchor TEXT NOT NULL,        -- the anchor's name, such as file:/mnt/worm/notes

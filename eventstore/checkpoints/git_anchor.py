@@ -56,7 +56,7 @@ class GitAnchor:
         self._git("add", "--force", "--", file)
         if self._git("status", "--porcelain", "--", file):
             message = f"Checkpoint of {found.size} events\n\n{found.origin}\n"
-            self._git(*_AUTHOR, "commit", "--quiet", "--only", "--message", message, "--", file)
+            self._git(*_AUTHOR, "commit", "--quiet", "--message", message, "--", file)
         commit = self._git("log", "-1", "--format=%H", "--", file).strip()
         if self.push:
             self._git("push", "--quiet")

@@ -24,9 +24,9 @@ from eventstore.errors import AnchorError, CorruptStoreError
 from eventstore.log.sqlite import now_us
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.merkle import CompactRange
-from eventstore.store.proofs import PROJECTION, tree_reader
+from eventstore.store.proofs import tree_reader
 from eventstore.store.session_store import SessionStore
-from projections.queries.tree import TileReader, grow
+from projections.queries.tree import grow
 
 #: Notes that one anchor is offered again in one go.
 OFFERED_MAX = 100
@@ -54,9 +54,9 @@ def make_note(
     """Make a note of the log as it is now, sign it if there is a key, and hand it out.
 
     `path` is that of the side file. Raises what `comparing.require` does when the log contradicts
-    the newest note or the side file,
-    `CorruptStoreError` when the tiles are not what the log gives, and `CheckpointError` when the
-    side file cannot be written: the note is made and kept then. A failed anchor raises nothing.
+    the newest note or the side file, `CorruptStoreError` when the tiles are not what the log gives,
+    and `CheckpointError` when the side file cannot be written: the note is made and kept then. A
+    failed anchor raises nothing.
     """
     known = None if path is None else side_file.read(path)  # first: another process may write it
     made = _signed(store, signer, _durable(store, known, reason))
@@ -75,7 +75,9 @@ def _durable(store: SessionStore, known: Checkpoint | None, reason: str) -> Kept
         if known is not None:
             comparing.require(known, "the side file", reader, size, origins)
         if last is not None:
-            _require_kept(last, reader, size, origins)
+            kept_last = Checkpoint(last.origin, last.size, last.root)
+            where = "the newest note that was kept"
+            comparing.require(kept_last, where, reader, size, origins)
         tree = CompactRange.at(0 if last is None else last.size, reader)
         grow(tree, connection, size)
         if tree.root() != merkle.root_of(size, reader):
@@ -87,12 +89,8 @@ def _durable(store: SessionStore, known: Checkpoint | None, reason: str) -> Kept
     def work(transaction: SqliteTransaction) -> KeptNote:
         connection = transaction.connection
         end = transaction.head.position
-        reached = store.derived.reached(connection, PROJECTION) or 0
         now = transaction.clock()
         origin = notes.origin(connection) or notes.begin_origin(connection, now)
-        newest = notes.newest(connection, origin)
-        if newest is not None:
-            _require_kept(newest, TileReader(connection, reached), end, [origin])
         grow(tree, connection, end)
         kept = notes.at(connection, origin, end)
         if kept is not None:
@@ -105,11 +103,6 @@ def _durable(store: SessionStore, known: Checkpoint | None, reason: str) -> Kept
         return made
 
     return store.log.transact(work, full=True)
-
-
-def _require_kept(last: KeptNote, reader: TileReader, size: int, origins: list[str]) -> None:
-    known = Checkpoint(last.origin, last.size, last.root)
-    comparing.require(known, "the newest note that was kept", reader, size, origins)
 
 
 def _signed(store: SessionStore, signer: SignerKey | None, made: KeptNote) -> KeptNote:

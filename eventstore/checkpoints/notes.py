@@ -17,36 +17,36 @@ from eventstore.log.engine import rows_of
 
 SCHEMA = (files("eventstore.checkpoints") / "checkpoints.sql").read_text(encoding="utf-8")
 
-TABLES = ("origins", "notes", "anchorings")
+TABLES = ("log_origins", "checkpoint_notes", "checkpoint_anchors")
 
 #: What the origin of every log of this project begins with.
 ORIGIN = "agent-eventstore/"
 
-_THERE = "SELECT count(*) FROM sqlite_schema WHERE name = 'origins'"
-_ORIGINS = "SELECT id FROM origins ORDER BY number DESC"
-_BEGIN = "INSERT INTO origins (id, begun_at) VALUES (?, ?)"
-_COLUMNS = "SELECT origin, size, root, note, reason, made_at FROM notes"
+_THERE = "SELECT count(*) FROM sqlite_schema WHERE name = 'log_origins'"
+_ORIGINS = "SELECT id FROM log_origins ORDER BY number DESC"
+_BEGIN = "INSERT INTO log_origins (id, begun_at) VALUES (?, ?)"
+_COLUMNS = "SELECT origin, size, root, note, reason, made_at FROM checkpoint_notes"
 _NEWEST = f"{_COLUMNS} WHERE origin = ? ORDER BY size DESC LIMIT 1"
 _AT = f"{_COLUMNS} WHERE origin = ? AND size = ?"
 _ALL = f"{_COLUMNS} ORDER BY made_at, size"
 _KEEP = (
-    "INSERT INTO notes (origin, size, root, note, reason, made_at) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (origin, size) DO UPDATE SET note = excluded.note"
+    "INSERT INTO checkpoint_notes (origin, size, root, note, reason, made_at) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (origin, size) DO UPDATE SET note = excluded.note"
 )
 _TRIED = (
-    "INSERT INTO anchorings (origin, size, anchor, receipt, failure, tried_at) "
+    "INSERT INTO checkpoint_anchors (origin, size, anchor, receipt, failure, tried_at) "
     "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (origin, size, anchor) DO UPDATE SET "
     "receipt = excluded.receipt, failure = excluded.failure, tried_at = excluded.tried_at "
     "WHERE receipt IS NULL"
 )
 _ANCHORINGS = (
-    "SELECT origin, size, anchor, receipt, failure, tried_at FROM anchorings "
+    "SELECT origin, size, anchor, receipt, failure, tried_at FROM checkpoint_anchors "
     "ORDER BY origin, size, anchor"
 )
 _WAITING = (
-    f"{_COLUMNS} AS n WHERE origin = ?1 AND NOT EXISTS (SELECT 1 FROM anchorings AS a "  # noqa: S608
+    f"{_COLUMNS} AS n WHERE origin = ?1 AND NOT EXISTS (SELECT 1 FROM checkpoint_anchors AS a "  # noqa: S608
     "WHERE a.origin = n.origin AND a.size = n.size AND a.anchor = ?2 AND a.receipt IS NOT NULL) "
-    "AND (n.size = ?3 OR EXISTS (SELECT 1 FROM anchorings AS a "
+    "AND (n.size = ?3 OR EXISTS (SELECT 1 FROM checkpoint_anchors AS a "
     "WHERE a.origin = n.origin AND a.size = n.size AND a.anchor = ?2)) ORDER BY n.size"
 )
 

@@ -19,7 +19,7 @@ from eventstore.errors import CheckpointError, NoteError
 
 def default_for(store: str) -> Path:
     """The side file of the store at this path: in the user's state folder, named by the path."""
-    name = hashlib.sha256(os.fsencode(Path(store).absolute())).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(Path(store).resolve())).hexdigest()[:32]
     return state_folder() / "checkpoints" / f"{name}.note"
 
 
