@@ -14,7 +14,7 @@ from engine_support import BIG, budget, clean, populated, tables_of, ticking
 from histories import histories, play, unknown
 from hypothesis import HealthCheck, given, settings
 
-from eventstore import SessionStore, errors
+from eventstore import SessionStore, claims, errors
 from eventstore.exports.runner import export
 from eventstore.importers.registry import import_paths
 from eventstore.log import reading
@@ -91,6 +91,8 @@ def test_any_history_comes_back_byte_by_byte(
                 assert exported(copy) == data
                 assert log_of(copy) == log_of(store)
                 assert tables_of(copy) == tables_of(store)
+                with copy.log.reader() as connection:
+                    assert not claims.differs(connection)
                 clean(copy)
     finally:
         shutil.rmtree(folder)
@@ -262,6 +264,14 @@ def test_the_continuation_of_a_log_is_added_to_its_beginning(
         head = copy.head
         imported(exported(store), tmp_path, copy)
         assert copy.head == head
+
+
+def test_titles_that_are_claimed_are_claimed_in_the_copy(
+    store: SessionStore, tmp_path: Path
+) -> None:
+    store.create("first").set_title("Only once", unique=True)
+    with imported(exported(store), tmp_path) as copy, pytest.raises(errors.TitleTakenError):
+        copy.create("second").set_title("Only once", unique=True)
 
 
 def test_another_log_is_refused(store: SessionStore, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from engine_support import budget, populated, ticking
 from histories import histories, play
 from hypothesis import HealthCheck, given, settings
 
-from eventstore import SessionStore, errors
+from eventstore import SessionStore, ToolCall, errors
 from eventstore.exports.parquet import exporting
 from eventstore.exports.parquet.tables import TABLES
 from eventstore.exports.runner import export
@@ -130,6 +130,15 @@ def test_columns_have_types_and_the_file_says_where_it_is_from(
     assert row == ("TIMESTAMP WITH TIME ZONE", store.session("root").info().created_at)
 
 
+def test_no_column_has_to_be_quoted(store: SessionStore, tmp_path: Path) -> None:
+    folder = exported(store, tmp_path / "out")
+    for name, columns in TABLES.items():
+        chosen = ", ".join(column for column, _ in columns)
+        inner = f"SELECT {chosen} FROM {{{name}}} GROUP BY {chosen} ORDER BY {chosen}"
+        [(rows,)] = ask(folder, f"SELECT count(*) FROM ({inner})")
+        assert rows > 0
+
+
 def test_without_texts_no_text_goes_out(store: SessionStore, tmp_path: Path) -> None:
     folder = exported(store, tmp_path / "out", content="none")
     columns = {
@@ -149,12 +158,13 @@ def test_it_is_the_store_as_it_was_when_the_export_began(
     store: SessionStore, tmp_path: Path
 ) -> None:
     root = store.session("root")
+    root.append("assistant", tool_calls=[ToolCall(id="late", name="wait")])
     before = [(one.seq, one.state) for one in root.history()]
     usage = root.usage()
 
     def meanwhile(*_: object) -> None:
         if root.version < 200:
-            root.append("user", "meanwhile")
+            root.append("tool", "meanwhile", call_id="late")
             root.clear()
             root.record_usage("r1", input=999)
             root.record_usage("r9", input=999)
@@ -170,6 +180,8 @@ def test_it_is_the_store_as_it_was_when_the_export_began(
         folder, "SELECT count(*), sum(input) FROM {usage} WHERE session = 'root'"
     )
     assert (calls, tokens) == (usage.calls, usage.input)
+    late = "SELECT result_seq, result, failed, answered_at FROM {tool_calls} WHERE call_id = 'late'"
+    assert ask(folder, late) == [(None, None, None, None)]
 
 
 def test_many_rows_make_several_row_groups(

@@ -1,6 +1,7 @@
 """The tables: their columns, and the rows that sessions give.
 
 Times are timestamps in µs, UTC. Columns of JSON hold JSON text. `session` joins the tables.
+No name is a word of SQL, so that nobody has to quote one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ MESSAGES: tuple[Column, ...] = (
     ("parts", "json"), ("name", "text"), ("tool_calls", "json"), ("call_id", "text"),
     ("tool_name", "text"), ("failed", "bool"), ("reasoning", "text"), ("metadata", "json"),
     ("round", "int"), ("tokens", "int"), ("finish_reason", "text"), ("response_id", "text"),
-    ("model", "text"), ("stands_for", "json"), ("at", "time"), ("erased", "bool"),
+    ("model", "text"), ("stands_for", "json"), ("appended_at", "time"), ("erased", "bool"),
 )  # fmt: skip
 TOOL_CALLS: tuple[Column, ...] = (
     ("session", "text"), ("stream", "int"), ("call_id", "text"), ("seq", "int"), ("name", "text"),
@@ -45,13 +46,13 @@ USAGE: tuple[Column, ...] = (
     ("session", "text"), ("stream", "int"), ("key", "text"), ("position", "int"),
     ("round", "int"), ("model", "text"), ("provider", "text"), ("input", "int"),
     ("cache_read", "int"), ("cache_write", "int"), ("output", "int"), ("reasoning", "int"),
-    ("cost_nanos", "int"), ("currency", "text"), ("cost_source", "text"), ("at", "time"),
+    ("cost_nanos", "int"), ("currency", "text"), ("cost_source", "text"), ("recorded_at", "time"),
 )  # fmt: skip
 COMPACTIONS: tuple[Column, ...] = (
     ("session", "text"), ("stream", "int"), ("number", "int"), ("version", "int"), ("seq", "int"),
     ("from_seq", "int"), ("to_seq", "int"), ("runs", "json"), ("count", "int"), ("note", "text"),
     ("round", "int"), ("tokens_before", "int"), ("tokens_after", "int"), ("trigger", "text"),
-    ("at", "time"),
+    ("compacted_at", "time"),
 )  # fmt: skip
 
 TABLES: dict[str, tuple[Column, ...]] = {
