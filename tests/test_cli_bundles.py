@@ -130,7 +130,7 @@ def test_the_checkpoint_that_the_recipient_has_can_be_compared(
         for number in range(40):
             store.create(f"more-{number}")
     with apsw.Connection(str(db)) as connection:
-        connection.execute("DELETE FROM notes")
+        connection.execute("DELETE FROM checkpoint_notes")
     connection.close()
     words = ["export", "chat-1", "-f", "bundle", "-O", f"key={key_file}", "--db", db]
     assert run(*words, "-o", "out", "-O", f"older={older}").exit_code == 0
