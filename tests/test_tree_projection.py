@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from eventstore import Message, SessionStore
+from eventstore.doctor import examine
 from eventstore.errors import (
     CorruptStoreError,
     InvalidProofError,
@@ -182,6 +183,26 @@ def test_check_finds_a_changed_tile_and_rebuild_mends_it(tmp_path: Path) -> None
         assert store.tree_head().root == root
         session.append("user", "and on")
         assert store.tree_head().size == 402
+
+
+def test_the_doctor_finds_a_changed_tile_and_mends_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SessionStore.open(path) as store:
+        store.create("s").append_many([Message(role="user", content="x")] * 300)
+        root = store.tree_head().root
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE tiles SET hashes = zeroblob(8192) WHERE level = 0 AND number = 0")
+    connection.execute("DROP TABLE checkpoint_notes")
+    connection.close()
+    found = {(one.code, one.table) for one in examine(path).findings}
+    assert found == {
+        ("projection.rows", "tiles"),
+        ("schema.derived-table", "checkpoint_notes"),
+    }
+    examine(path, fix=True)
+    assert examine(path).healthy
+    with SessionStore.open(path) as store:
+        assert store.tree_head().root == root
 
 
 def test_tiles_are_caught_up_page_by_page_and_after_each_append(tmp_path: Path) -> None:
