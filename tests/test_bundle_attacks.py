@@ -409,21 +409,31 @@ def test_a_copy_under_another_name_is_as_right_as_before(sample: Sample) -> None
 # -- redaction -------------------------------------------------------------------------------------
 
 
-def bundle_of(folder: Path, events: list[tuple[str, str, bytes | None, str]]) -> Path:
-    """The bundle of one session with these events: type, facts, content, state of the content."""
+def bundle_of(
+    folder: Path,
+    events: list[tuple[str, str, bytes | None, str]],
+    *,
+    links: dict[int, bytes] | None = None,
+    versions: dict[int, int] | None = None,
+) -> Path:
+    """The bundle of one session with these events: type, facts, content, state of the content.
+
+    `links` and `versions` are wrong ones, by position: whoever has the key can sign any tree.
+    """
     salt, uid, leaf = bytes(32), bytes(16), ZEROS
     entries, lines, counts = [], [], dict.fromkeys(("shown", "erased", "withheld"), 0)
     for number, (name, facts, body, state) in enumerate(events, 1):
         commitment = None if body is None else commitment_of(salt, body)
+        version = (versions or {}).get(number, number)
         event = StoredEvent(
-            number, 1, uid, number, number, name, 1, 0, facts, None, commitment, b"", None, None
+            number, 1, uid, version, number, name, 1, 0, facts, None, commitment, b"", None, None
         )
-        entries.append(event.entry(leaf))
+        entries.append(event.entry((links or {}).get(number, leaf)))
         leaf = sha(b"\0" + entries[-1])
         part = b"" if body is None else layout.absent(state)
         if state == "shown" and body is not None:
             part = layout.shown(body, salt)
-        head = Line(number, uid, number, number, 0, name, 1, facts).head()
+        head = Line(number, uid, version, number, 0, name, 1, facts).head()
         lines.append(head + part + layout.tail("a"))
         if body is not None:
             counts[state] += 1
@@ -486,3 +496,18 @@ def test_erasures_that_name_everything_take_no_longer(tmp_path: Path) -> None:
 def test_a_session_of_another_id_than_its_first_event_says_is_found(tmp_path: Path) -> None:
     begin = ("session.created", "{}", b'{"session_id":"b"}', "shown")
     assert verify(bundle_of(tmp_path / "b", [begin])).verdict == "NOT VERIFIED"
+
+
+def test_a_session_whose_events_do_not_follow_each_other_is_found_though_signed(
+    tmp_path: Path,
+) -> None:
+    begin = ("session.created", "{}", b'{"session_id":"a"}', "shown")
+    events = [begin, *[("round.advanced", '{"round":1}', None, "")] * 3]
+    assert verify(bundle_of(tmp_path / "right", events)).verdict == "UNANCHORED"
+    for number in (1, 2, 4):
+        wrong = bundle_of(tmp_path / f"link{number}", events, links={number: bytes(31) + b"x"})
+        assert verify(wrong).verdict == "NOT VERIFIED"
+    for number, version in ((1, 2), (2, 3), (3, 2), (4, 5), (4, 1)):
+        folder = tmp_path / f"version{number}-{version}"
+        wrong = bundle_of(folder, events, versions={number: version})
+        assert verify(wrong).verdict == "NOT VERIFIED"

@@ -92,6 +92,10 @@ def test_content_none_and_types_withhold(db: Path, key_file: Path) -> None:
     assert run(*words, "-o", "some", "-O", "types=title.set, session.ended").exit_code == 0
     lines = [json.loads(one) for one in Path("some/events.jsonl").read_bytes().splitlines()]
     assert {one["type"] for one in lines if "content" in one} == {"title.set", "session.ended"}
+    assert run(*words, "-o", "one", "-O", "of=other").exit_code == 0
+    assert by_both(Path("one")).exit == 5
+    lines = [json.loads(one) for one in Path("one/events.jsonl").read_bytes().splitlines()]
+    assert {one["session"] for one in lines if "content" in one} == {"other"}
 
 
 def test_without_a_key_it_says_that_nobody_signed(db: Path) -> None:
@@ -126,7 +130,7 @@ def test_the_checkpoint_that_the_recipient_has_can_be_compared(
         for number in range(40):
             store.create(f"more-{number}")
     with apsw.Connection(str(db)) as connection:
-        connection.execute("DELETE FROM notes")
+        connection.execute("DELETE FROM checkpoint_notes")
     connection.close()
     words = ["export", "chat-1", "-f", "bundle", "-O", f"key={key_file}", "--db", db]
     assert run(*words, "-o", "out", "-O", f"older={older}").exit_code == 0

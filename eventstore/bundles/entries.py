@@ -167,7 +167,7 @@ class Scan:
             right = commitment_of(salt, body) == entry.commitment
             self._fault(right, f"event {position}: its content is not what was committed to")
             value = strict_json(body.decode())
-            if entry.line.version == 1 and entry.line.name in layout.STARTING:
+            if entry.line.version == 1 and entry.line.name.startswith(layout.STARTING):
                 session = value["session_id"]
             self.blobs.update(layout.blobs_in(body))
             self.states[layout.SHOWN].append(position)

@@ -21,7 +21,7 @@ from eventstore.log.headers import StoredEvent
 #: Earlier checkpoints of the log that go along, the newest ones.
 OLDER_MAX = 32
 
-KEY, OLDER, TYPES = "key", "older", "types"
+KEY, OLDER, TYPES, OF = "key", "older", "types", "of"
 
 
 class Bundle:
@@ -35,6 +35,7 @@ class Bundle:
         KEY: "the file of the key that signs the checkpoint",
         OLDER: "a file with a checkpoint that the recipient has, so that it can be compared",
         TYPES: "disclose the content of these types of events only, separated by commas",
+        OF: "disclose the content of these sessions only, separated by commas",
     }
 
     def export(self, request: Request) -> None:
@@ -118,8 +119,17 @@ def _older(request: Request, note: str) -> list[str]:
 def _withheld(request: Request) -> Callable[[StoredEvent], bool]:
     if request.content == "none":
         return lambda event: True
-    types = request.options.get(TYPES)
-    if types is None:
-        return lambda event: False
-    disclosed = {name.strip() for name in types.split(",")}
-    return lambda event: event.name not in disclosed
+    types, of = _listed(request, TYPES), _listed(request, OF)
+    streams = None if of is None else {request.store.find(name).stream for name in of}
+
+    def is_withheld(event: StoredEvent) -> bool:
+        return (types is not None and event.name not in types) or (
+            streams is not None and event.stream not in streams
+        )
+
+    return is_withheld
+
+
+def _listed(request: Request, option: str) -> set[str] | None:
+    value = request.options.get(option)
+    return None if value is None else {name.strip() for name in value.split(",")}

@@ -37,7 +37,8 @@ ENTRY_MAX = 0xFFFF
 #: States of an event's content in a bundle. What is missing is neither erased nor withheld.
 SHOWN, ERASED, WITHHELD, MISSING = "shown", "erased", "withheld", "missing"
 
-STARTING = ("session.created", "session.forked")
+#: How the type of an event begins whose content names its session, where it is the first one.
+STARTING = "session."
 CONTENT_ERASED = ContentErased.type
 CONTENT_REDACTED = "content.redacted"
 ERASING = (CONTENT_ERASED, CONTENT_REDACTED)

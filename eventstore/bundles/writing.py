@@ -18,13 +18,14 @@ from msgspec import Struct
 from eventstore import codec, merkle
 from eventstore.bundles import layout
 from eventstore.bundles.layout import Erasures, Line
+from eventstore.bundles.tiling import OneFile, Tiling
 from eventstore.checkpoints import checkpoint
 from eventstore.checkpoints.checkpoint import Checkpoint
 from eventstore.errors import CorruptStoreError, ExportFailedError
 from eventstore.log import headers
 from eventstore.log.entry import ZEROS
 from eventstore.log.headers import StoredEvent
-from eventstore.merkle.tiles import ENTRIES, TILE_WIDTH, Tile
+from eventstore.merkle import TILE_WIDTH
 from eventstore.store.proofs import tree_reader
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
@@ -86,10 +87,11 @@ def write_bundle(
         writer.erased = Erasures(_runs(erasing, at.size))
         writer.erased_later = Erasures(_runs(erasing, head))
         chosen = _choose(connection, streams, erasing, at.size)
-        wanted = None if streams is None else _tiles_wanted(connection, chosen, earlier, at.size)
-        for tile, hashes in reader.tiles(at.size):
-            if wanted is None or tile.level > 0 or tile.number in wanted:
-                writer.put(tile.path, hashes)
+        if not chosen.whole:
+            wanted = _tiles_wanted(connection, chosen, earlier, at.size)
+            for tile in merkle.tiles_of(at.size):
+                if tile.level > 0 or tile.number in wanted:
+                    writer.put(tile.path, reader.tile(tile))
     writer.write_events(chosen, progress)
     return writer.finish(chosen)
 
@@ -167,6 +169,7 @@ class _Writer:
         self._last: dict[bytes, tuple[bytes, str | None]] = {}
         self._loose: dict[str, str] = {}
         self._long = 0
+        self._seen = 0
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file."""
@@ -189,23 +192,15 @@ class _Writer:
                 key=attrgetter("position"),
             )
         )
-        records: list[bytes] = []
+        files = Tiling(self.put) if chosen.whole else OneFile(self._folder / layout.ENTRIES)
         count = 0
-        entries = self._folder / layout.ENTRIES
         with (self._folder / layout.EVENTS).open("xb") as lines:
             for count, event in enumerate(events, 1):
-                records.append(self._record(event, previous.get(event.position)))
+                files.add(self._record(event, previous.get(event.position)), event.leaf)
                 lines.write(self._line(event, event.position in previous))
-                if chosen.whole and (not count % TILE_WIDTH or count == size):
-                    number, width = (count - 1) // TILE_WIDTH, (count - 1) % TILE_WIDTH + 1
-                    self.put(Tile(ENTRIES, number, width).path, b"".join(records))
-                    records.clear()
                 if progress is not None and not count % STEP:
                     progress(count, chosen.count)
-                if not chosen.whole and not count % STEP:
-                    _append(entries, records)
-        if not chosen.whole:
-            _append(entries, records)
+        files.finish()
         if count != chosen.count:
             raise CorruptStoreError(
                 f"the log has {count} of the {chosen.count} events of the bundle"
@@ -230,7 +225,8 @@ class _Writer:
         """The event's line. What is not of a chosen session has no session's name."""
         _, session = self._last.get(event.uid, (ZEROS, None))
         state, part = self._content(event)
-        if event.version == 1 and state == layout.SHOWN and event.name in layout.STARTING:
+        first = event.version == 1 and event.name.startswith(layout.STARTING)
+        if first and state == layout.SHOWN:
             session = codec.decode((event.body or "").encode())["session_id"]
         if not elsewhere:
             self._last[event.uid] = (event.leaf, session)
@@ -263,9 +259,14 @@ class _Writer:
 
     def _erased_meanwhile(self, position: int) -> bool:
         """Whether an event that came after this bundle was begun erased the content."""
-        with self._store.log.reader() as connection:
-            erasing = list(headers.of_types(connection, layout.ERASING))
-        return position in Erasures(_runs(erasing, erasing[-1].position if erasing else 0))
+        head = self._store.head.position
+        if head > self._seen:
+            self._seen = head
+            with self._store.log.reader() as connection:
+                self.erased_later = Erasures(
+                    _runs(headers.of_types(connection, layout.ERASING), head)
+                )
+        return position in self.erased_later
 
     def _put_blob(self, digest: str) -> None:
         name = f"{layout.BLOBS}{digest}"
@@ -300,9 +301,3 @@ class _Writer:
             erased=self._counts[layout.ERASED],
             withheld=self._counts[layout.WITHHELD],
         )
-
-
-def _append(path: Path, records: list[bytes]) -> None:
-    with path.open("ab") as file:
-        file.write(b"".join(records))
-    records.clear()

@@ -74,12 +74,16 @@ class TileReader:
     def tiles(self, size: int) -> Iterator[tuple[Tile, bytes]]:
         """Every tile of the tree of the first `size` leaves, with its hashes one after another."""
         for tile in tiles_of(size):
-            found = self._hashes(tile.level, tile.number)[: tile.width * HASH_BYTES]
-            if len(found) < tile.width * HASH_BYTES:
-                begin = tile.number * TILE_WIDTH
-                level = TILE_HEIGHT * tile.level
-                found = b"".join(self(level, at) for at in range(begin, begin + tile.width))
-            yield tile, found
+            yield tile, self.tile(tile)
+
+    def tile(self, tile: Tile) -> bytes:
+        """The hashes of one tile, one after another."""
+        found = self._hashes(tile.level, tile.number)[: tile.width * HASH_BYTES]
+        if len(found) == tile.width * HASH_BYTES:
+            return found
+        begin = tile.number * TILE_WIDTH
+        level = TILE_HEIGHT * tile.level
+        return b"".join(self(level, at) for at in range(begin, begin + tile.width))
 
 
 def leaves(connection: apsw.Connection, begin: int, end: int) -> Iterator[bytes]:
