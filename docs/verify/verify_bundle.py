@@ -120,7 +120,7 @@ class Check:
 
     def __init__(self, path, keys, older):
         self.parts, self.used, self.chains, self.erasing, self.blobs = {}, set(), {}, [], set()
-        self.findings, self.told, self.by, self.compared = [], {}, None, []
+        self.findings, self.told, self.by, self.compared, self.marked = [], {}, None, [], {}
         self.states = {"erased": [], "withheld": [], "shown": []}
         self.tile = functools.lru_cache(4)(self.tile)
         try:
@@ -230,7 +230,9 @@ class Check:
         leaf, facts = sha256(b"\0", data), JSON.decode(text.decode())  # no NaN
         self.fault(self.tile(0, at - 1 >> 8)[at - 1 & 255] == leaf, f"event {at}: not in the tree")
         runs = facts["positions"] if kind == "content.erased" else []
-        runs += [(facts["position"], 1)] if kind == "content.redacted" and any(promise) else []
+        if kind == "content.redacted" and any(promise):  # gone, with what stood in its place
+            runs = [(n, 1) for n in (facts["position"], self.marked.get(facts["position"], at))]
+            self.marked[facts["position"]] = at
         runs = [(first, min(first + n, at)) for first, n in runs if 0 < first < at and n > 0]
         self.erasing += [step for first, end in runs for step in ((first, 1), (end, -1))]
         last, before, name = self.chains.get(uid, (0, bytes(32), "null"))
@@ -251,9 +253,8 @@ class Check:
             state = b',"content":%s,"salt":"%s"' % (body, salt.hex().encode())
             self.states["shown"].append(at)
         elif any(promise):
-            word = "erased" if rest.startswith(b',"erased"') else "withheld"
-            state = b',"%s":true' % word.encode()
-            self.states[word].append(at)
+            state = b',"%s":true' % (b"erased" if rest.startswith(b',"erased"') else b"withheld")
+            self.states[state[2:-6].decode()].append(at)
         right = start + state + f',"session":{name}}}\n'.encode()
         self.fault(line == right, f"event {at}: its line says something else")
         self.chains.update({} if lone else {uid: (version, leaf, name)})
@@ -284,16 +285,15 @@ def main():
     parser.add_argument("--key", action="append", default=[], help="its vkey, or a file with it")
     parser.add_argument("--older", action="append", default=[], help="a checkpoint kept elsewhere")
     parser.add_argument("--json", action="store_true", help="one JSON object")
-    options = parser.parse_args()
-    check = Check(options.bundle, options.key, options.older)
+    args = parser.parse_args()
+    check = Check(args.bundle, args.key, args.older)
     told, found = {"verdict": "", **check.told}, check.findings
     code = 3 if found else 4 if check.by is None else 0 if check.compared else 5
-    told["verdict"] = {0: "VERIFIED", 3: "NOT VERIFIED", 4: "UNSIGNED", 5: "UNANCHORED"}[code]
+    told["verdict"] = ("VERIFIED", "", "", "NOT VERIFIED", "UNSIGNED", "UNANCHORED")[code]
     if code != 3 and (told["erased"] or told["withheld"]):
         told["verdict"] += f" with {told['erased']} erased and {told['withheld']} withheld"
     told.update(exit=code, signed_by=check.by, compared=check.compared, findings=found)
-    text = "\n".join(f"{name}: {json.dumps(told[name])}" for name in told)
-    print(json.dumps(told) if options.json else text)
+    print(json.dumps(told) if args.json else "\n".join(f"{n}: {json.dumps(told[n])}" for n in told))
     return code
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class Scan:
         self._tree = tree
         self._fault = fault
         self._runs: list[tuple[int, int]] = []
+        self._wiping = layout.Wiping()
 
     def run(self) -> None:
         """Read everything; raises `BundleError` where going on makes no sense."""
@@ -140,9 +141,7 @@ class Scan:
         self._fault(
             self._tree.leaf(at.position) == entry.leaf, f"event {at.position} is not in the tree"
         )
-        runs = list(
-            layout.runs_erased(at.name, entry.value, at.position, entry.commitment != ZEROS)
-        )
+        runs = list(self._wiping.runs(at.name, entry.value, at.position, entry.commitment != ZEROS))
         self._runs += runs
         chain = self.chains.get(at.uid)
         lone = bool(runs) and not self._tree.whole and chain is None and at.version > 1

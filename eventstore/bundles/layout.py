@@ -130,19 +130,27 @@ class Erasures:
         return index > 0 and self._depths[index - 1] > 0
 
 
-def runs_erased(
-    name: str, facts: Mapping[str, object], position: int, has_content: bool
-) -> Iterator[tuple[int, int]]:
-    """The runs ``(first, end)`` of earlier events whose content this event says is gone."""
-    if name == CONTENT_ERASED:
-        runs = facts["positions"]
-    elif name == CONTENT_REDACTED and has_content:
-        runs = [[facts["position"], 1]]
-    else:
-        return
-    for first, length in runs:  # type: ignore[attr-defined]
-        if 0 < first < position and length > 0:
-            yield first, min(first + length, position)
+class Wiping:
+    """What events say is gone, event by event in the order of the log."""
+
+    def __init__(self) -> None:
+        #: Where the content in force of redacted events stands.
+        self._replacing: dict[object, int] = {}
+
+    def runs(
+        self, name: str, facts: Mapping[str, object], position: int, has_content: bool
+    ) -> Iterator[tuple[int, int]]:
+        """The runs ``(first, end)`` of earlier events whose content this event says is gone."""
+        runs: list[tuple[int, int]] = []
+        if name == CONTENT_ERASED:
+            runs = facts["positions"]  # type: ignore[assignment]
+        elif name == CONTENT_REDACTED and has_content:
+            original = facts["position"]
+            runs = [(original, 1), (self._replacing.get(original, position), 1)]  # type: ignore[list-item]
+            self._replacing[original] = position
+        for first, length in runs:
+            if 0 < first < position and length > 0:
+                yield first, min(first + length, position)
 
 
 def manifest(

@@ -110,12 +110,11 @@ def _require(one: Checkpoint, at: Checkpoint, reader: TileReader, head: int) -> 
 
 
 def _runs(erasing: Iterable[StoredEvent], upto: int) -> Iterator[tuple[int, int]]:
+    wiping = layout.Wiping()
     for event in erasing:
         if event.position <= upto:
             facts = codec.decode(event.facts.encode())
-            yield from layout.runs_erased(
-                event.name, facts, event.position, event.commitment is not None
-            )
+            yield from wiping.runs(event.name, facts, event.position, event.commitment is not None)
 
 
 def _choose(

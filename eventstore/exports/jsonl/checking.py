@@ -15,7 +15,7 @@ from eventstore.errors import (
     EventFormatError,
     ImportFailedError,
 )
-from eventstore.events.catalogue import ContentErased, Event, SessionContent
+from eventstore.events.catalogue import ContentErased, ContentRedacted, Event, SessionContent
 from eventstore.exports.jsonl import lines
 from eventstore.exports.jsonl.lines import BlobLine, EventLine, Header
 from eventstore.log import blobs, reading
@@ -61,6 +61,7 @@ class Checker:
         self._blobs: dict[bytes, int] = {}
         self._uids: set[str] = set()
         self._wiped: dict[int, int] = {}
+        self._replacing: dict[int, int] = {}
         self._unproven: dict[int, int] = {}
         self._losses = Losses()
 
@@ -111,7 +112,7 @@ class Checker:
         leaf = _bytes(line.leaf, _LEAF_BYTES, "leaf")
         if leaf != _leaf(line, chain, commitment):
             self._unproven[position] = number
-        event = self._meaning(line, chain)
+        event = self._meaning(line, chain, commitment)
         chain.version, chain.leaf = line.version, leaf
         self._head = Head(position, leaf)
         return event
@@ -187,7 +188,7 @@ class Checker:
             raise ImportFailedError(f"the body cannot be read: {error}") from error
         return commitment
 
-    def _meaning(self, line: EventLine, chain: _Chain) -> Event:
+    def _meaning(self, line: EventLine, chain: _Chain, commitment: bytes | None) -> Event:
         """The event, decoded, and what follows from it for those before it."""
         try:
             body = None if line.body is None else line.body.encode()
@@ -201,6 +202,11 @@ class Checker:
             for first, length in event.positions:
                 for position in _within(self._wiped, first, length):
                     del self._wiped[position]
+        elif isinstance(event, ContentRedacted) and commitment is not None:
+            # What stood in the content's place is wiped as well, if something did.
+            self._wiped.pop(event.position, None)
+            self._wiped.pop(self._replacing.get(event.position, 0), None)
+            self._replacing[event.position] = line.position
         elif line.type == SALVAGED:
             self._losses.take(line.facts.encode())
         content: Any = event.content
