@@ -45,7 +45,9 @@ sides = st.builds(
     model=st.none() | words,
     provider=st.none(),
     configuration=st.none() | st.just({"n": 1}),
-    messages=st.lists(messages, max_size=6).map(tuple),
+    messages=st.lists(
+        messages, max_size=6, unique_by=(lambda one: one.seq, lambda one: one.position)
+    ).map(tuple),
 )
 
 
