@@ -55,7 +55,8 @@ def check(
                 scratch.execute("BEGIN")
                 return list(_differences(scratch, projections, upto, progress))
         finally:
-            scratch.close()
+            with engine.translated(log.path):
+                scratch.close()
 
 
 def _scratch(log: SqliteLog, folder: Path) -> apsw.Connection:

@@ -93,7 +93,8 @@ def _locked(target: Path, *, unreadable_is_fine: bool) -> Iterator[apsw.Connecti
     try:
         yield connection if _lock(connection, target, unreadable_is_fine) else None
     finally:
-        connection.close()
+        with engine.translated(str(target)):
+            connection.close()
 
 
 def _lock(connection: apsw.Connection, target: Path, unreadable_is_fine: bool) -> bool:

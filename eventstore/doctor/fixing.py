@@ -62,7 +62,8 @@ def mend(
                 snapshots.drop(connection, stream, version)
             connection.execute("COMMIT")
     finally:
-        connection.close()
+        with engine.translated(path):
+            connection.close()
     codes = {one.code for one in findings}
     with SessionStore.open(path, create=False, projections=users) as store:
         tables = {one.table for one in findings if one.code in _DERIVED_ANEW}

@@ -40,7 +40,8 @@ class Readers:
         """Keep a connection for the next reader, or close it."""
         with self._lock:
             if self._closed or len(self._idle) >= IDLE_MAX:
-                connection.close()
+                with engine.translated(self.path):
+                    connection.close()
             else:
                 self._idle.append(connection)
 
