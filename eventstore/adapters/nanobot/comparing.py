@@ -77,12 +77,12 @@ class Kept:
         if ours == theirs:
             return size
         differing = (i for i in range(size) if ours[i] != theirs[i])
-        return next((i for i in differing if not marks.same(copy(ours[i]), theirs[i])), size)
+        return next((i for i in differing if not marks.alike(copy(ours[i]), theirs[i])), size)
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether a value is another, stored one, numbers of the same types, redacted texts aside."""
-    return bool(_wrapped(one) == other) or (one != other and marks.same(other, one))
+    return bool(_wrapped(one) == other) or marks.alike(other, one)
 
 
 def _wrapped(value: Any) -> Any:
