@@ -275,7 +275,7 @@ def test_a_view_has_each_field_of_the_message_in_its_place(tmp_path: Path) -> No
             "call_id": "answered", "tool_name": "tool name", "failed": True, "reasoning": "why",
             "reasoning_items": [{"r": 1}], "metadata": {"m": 1}, "round": 3, "tokens": 4,
             "finish_reason": "stop", "response_id": "response", "model": "model", "at": 77,
-            "stands_for": (), "inherited": False, "erased": False,
+            "stands_for": (), "inherited": False, "erased": False, "redacted": False,
         }  # fmt: skip
         assert asdict(session.messages()[0]) == expected
         assert session.messages()[1].parts == [{"type": "image"}]
