@@ -33,7 +33,7 @@ SECONDS_MAX = 180
 
 #: What pytest answers when tests failed, and nothing else went wrong.
 _FAILED = 1
-_FIRST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FIRST = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
