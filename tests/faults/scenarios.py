@@ -125,6 +125,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             Step("append", each("root", "append", "user", f"the word {WORD}")),
             Step("search", lambda store: store.search(WORD)),
             Step("erase", do.erase_expanded, gone=(WORD,)),
+            Step("append after", each("root", "append", "user", "what comes next")),
         ),
     ),
     Scenario(
@@ -158,6 +159,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             Step("append", each("root", "append", "user", f"my key is {SECRET}")),
             Step("search", lambda store: store.search("key")),
             Step("redact", do.redact_stored, atomic=False, gone=(SECRET,)),
+            Step("append after", each("root", "append", "user", "what comes next")),
         ),
     ),
     Scenario(
