@@ -228,6 +228,45 @@ def one_bad_request(store: SessionStore, number: int) -> None:
             store.create("shared")
 
 
+def test_nobody_is_answered_before_the_commit(tmp_path: Path) -> None:
+    """The commit is held up; whoever was answered by then was answered too early."""
+    with SessionStore.open(tmp_path / "s.db", durability="normal") as store:
+        session = store.create("a")
+        held, go = threading.Event(), threading.Event()
+        answered: list[int] = []
+        early: list[list[int]] = []
+
+        def hold(_: Any) -> None:
+            held.set()
+            go.wait(30)
+
+        def at_commit() -> bool:
+            time.sleep(0.1)  # for an answer to come too early
+            early.append(list(answered))
+            return False
+
+        def append(number: int) -> None:
+            session.append("user", str(number))
+            answered.append(number)
+
+        leader = threading.Thread(target=lambda: store.log.transact(hold, exclusive=True))
+        leader.start()
+        held.wait(30)
+        threads = [threading.Thread(target=append, args=(number,)) for number in range(5)]
+        for thread in threads:
+            thread.start()
+        while len(store.log._group._queue) < 5:
+            time.sleep(0.005)
+        store.log._writer.set_commit_hook(at_commit)
+        go.set()
+        for thread in [leader, *threads]:
+            thread.join()
+        store.log._writer.set_commit_hook(None)
+        assert early
+        assert not any(early)
+        assert sorted(answered) == [0, 1, 2, 3, 4]
+
+
 def test_works_of_one_group_fail_alone_and_leave_no_gap(tmp_path: Path) -> None:
     """A leader is held up until many wait, so that they are certain to share a commit."""
     with SessionStore.open(tmp_path / "s.db", durability="normal") as store:

@@ -88,12 +88,11 @@ def _locked(target: Path, *, unreadable_is_fine: bool) -> Iterator[apsw.Connecti
         yield None
         return
     engine.check_path(target, create=False)
-    with engine.translated(str(target)):
+    with engine.translated(str(target)):  # of what is done with it, closing it included
         connection = apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READWRITE)
-    try:
-        yield connection if _lock(connection, target, unreadable_is_fine) else None
-    finally:
-        with engine.translated(str(target)):
+        try:
+            yield connection if _lock(connection, target, unreadable_is_fine) else None
+        finally:
             connection.close()
 
 
@@ -131,8 +130,7 @@ def _erasures(
         )
     found: list[Erasure] = []
     if old is not None:
-        with engine.translated(str(target)):
-            found += erasures_in(old)
+        found += erasures_in(old)
     for source in sources:
         found += read_from(source)
     return found
@@ -183,8 +181,7 @@ def _swap(partial: Path, target: Path, old: apsw.Connection | None) -> str | Non
     The old store's write-ahead log is moved into it first: beside the new file it would damage it.
     """
     if old is not None:
-        with engine.translated(str(target)):
-            old.execute("PRAGMA journal_mode = DELETE").fetchall()
+        old.execute("PRAGMA journal_mode = DELETE").fetchall()
     replaced = None
     if target.exists():
         replaced = _free_name(target)

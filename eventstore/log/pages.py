@@ -10,6 +10,7 @@ Format: https://www.sqlite.org/fileformat2.html
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -76,8 +77,10 @@ class Image:
             if Path(f"{path}-wal").exists():
                 self._read_log(f"{path}-wal")
             self._free = self._free_pages(head) if self.has_header else set()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, apsw.Error | struct.error):  # which is told of what is cut short
+                raise StoreError(f"{path} cannot be read: {error}") from error
             raise
         self._maps: dict[int, bytes | None] = {}
 

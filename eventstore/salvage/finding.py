@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 
+from eventstore.errors import StoreError
 from eventstore.log.pages import Image
 from eventstore.salvage.records import BlobRow, ContentRow, EventRow, StreamRow, row_of
 
@@ -61,12 +62,15 @@ class Found:
         return digest in self._blobs
 
     def blob(self, digest: bytes) -> bytes:
-        """The bytes of a blob that was found."""
+        """The bytes of a blob that was found; raises `StoreError` when it cannot be read again."""
         for cell in self._image.cells(self._blobs[digest]):
             row = row_of(cell)
-            if isinstance(row, BlobRow) and row.digest == digest:
+            if isinstance(row, BlobRow) and hashlib.sha256(row.body).digest() == digest:
                 return row.body
-        raise KeyError(digest)
+        raise StoreError(
+            f"page {self._blobs[digest]} could be read once and not again: copy the file to a disk "
+            "that does not fail, and salvage the copy"
+        )
 
     def content_positions(self) -> Iterable[int]:
         """The positions of every content that can be read."""

@@ -89,7 +89,7 @@ def salvage(broken: str | Path, new: str | Path, *, progress: Progress | None = 
 
 
 def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-journal", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.unlink(f"{path}{suffix}")
 

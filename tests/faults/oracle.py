@@ -8,16 +8,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from eventstore import SessionStore
 from eventstore.doctor import Severity, examine
 from eventstore.errors import EventStoreError
-from eventstore.events.catalogue import ContentErased, Event
+from eventstore.events.catalogue import ContentErased, ContentRedacted, Event
 from eventstore.log.port import Recorded
 
 #: What is appended on the handle that met a fault, wherever it comes to stand.
@@ -28,11 +29,16 @@ Stored = tuple[int, Event | str]
 
 
 class Group(NamedTuple):
-    """The events of a step: whether it was answered, and whether they are one transaction."""
+    """The events of a step: whether it was answered, and whether they are one transaction.
+
+    When it is `clean`, it said that none of the texts in `gone` is left.
+    """
 
     events: list[Stored]
     answered: bool
     atomic: bool = True
+    gone: tuple[str, ...] = ()
+    clean: bool = False
 
 
 def stored_in(store: SessionStore) -> list[Stored]:
@@ -44,17 +50,34 @@ def _stored(one: Recorded) -> Stored:
     return (0, AFTER) if text == AFTER else (one.stream, one.event)
 
 
-def violations(path: Path, groups: Sequence[Group], *, may_lose: bool = False) -> list[str]:
+def violations(
+    path: Path,
+    groups: Sequence[Group],
+    *,
+    may_lose: bool = False,
+    holds: Callable[[SessionStore], list[str]] | None = None,
+    mend: bool = False,
+    never: Sequence[str] = (),
+) -> list[str]:
     """What does not hold of the file, reopened without the fault.
 
     `may_lose` lets answered groups be missing from the end, which power loss does at NORMAL.
+    `holds` looks at what was written beside the store, `mend` has the doctor mend it first.
     """
-    found: list[str] = []
+    claimed = [text for group in groups if group.clean for text in group.gone]
+    found = left_in(path, [*claimed, *never])
     try:
+        if mend:
+            examine(path, fix=True)
         with SessionStore.open(path, create=any(group.answered for group in groups)) as store:
+            if not store.finish_erasures():
+                found.append("an erasure cannot be finished")
             found += _unlike(stored_in(store), groups, may_lose)
             found += [f"verify: {finding}" for finding in store.verify()]
             found += [f"check: {difference}" for difference in store.check()]
+            found += [] if holds is None else holds(store)
+            finished = _erased_since(store, groups)
+        found += left_in(path, finished)
         report = examine(path)
         found += [
             f"doctor: {one.code}: {one.message}"
@@ -67,13 +90,30 @@ def violations(path: Path, groups: Sequence[Group], *, may_lose: bool = False) -
     return found
 
 
+def left_in(path: Path, texts: Sequence[str]) -> list[str]:
+    """Of these texts, those of which the file or its write-ahead log still has the bytes."""
+    found = []
+    for name in (path, path.with_name(f"{path.name}-wal")):
+        data = name.read_bytes() if texts and name.exists() else b""
+        found += [f"{name.name} still has {text!r}" for text in texts if text.encode() in data]
+    return found
+
+
+def _erased_since(store: SessionStore, groups: Sequence[Group]) -> list[str]:
+    """The texts to be gone, if an erasure of the steps is there and no event has them."""
+    new = stored_in(store)[len(groups[0].events) :]
+    if not any(isinstance(event, ContentErased | ContentRedacted) for _, event in new):
+        return []
+    return [text for group in groups for text in group.gone if text not in repr(new)]
+
+
 def _unlike(found: list[Stored], groups: Sequence[Group], may_lose: bool) -> list[str]:
     """How the stored events differ from the groups in their order."""
-    erased = _erased(found)
+    erased, redacted = _erased(found), _redacted(found)
     place = 0
     lost: int | None = None
     for number, group in enumerate(groups):
-        common = _common(found, place, group.events, erased)
+        common = _common(found, place, group.events, erased, redacted)
         if common == len(group.events) and lost is None:
             place += common
         elif group.answered and not may_lose:
@@ -101,15 +141,37 @@ def _erased(found: list[Stored]) -> set[int]:
     }
 
 
-def _common(found: list[Stored], place: int, given: list[Stored], erased: set[int]) -> int:
+def _redacted(found: list[Stored]) -> dict[int, Any]:
+    """What stands for the content of each event that was redacted after it was stored."""
+    return {
+        event.position: event.content
+        for _, event in found
+        if isinstance(event, ContentRedacted) and event.content is not None
+    }
+
+
+def _common(
+    found: list[Stored],
+    place: int,
+    given: list[Stored],
+    erased: set[int],
+    redacted: dict[int, Any],
+) -> int:
     """How many of the given events stand at this place."""
     for number, wanted in enumerate(given):
         here = found[place + number] if place + number < len(found) else None
         if here == wanted:
             continue
-        if here is None or place + number + 1 not in erased or here[0] != wanted[0]:
+        if here is None or here[0] != wanted[0]:
             return number
-        if not isinstance(wanted[1], Event) or replace(wanted[1], content=None) != here[1]:
+        if not (isinstance(wanted[1], Event) and isinstance(here[1], Event)):
+            return number
+        if replace(wanted[1], content=None) != replace(here[1], content=None):
+            return number
+        position, content = place + number + 1, here[1].content
+        if content is None and position in erased:
+            continue
+        if position not in redacted or to_builtins(content) != redacted[position]:
             return number
     return len(given)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine_support import ticking
 from oracle import AFTER, Group, Stored, stored_in
-from scenarios import Scenario, Step, copy_base
+from scenarios import copied
+from steps import Scenario, Step
 
 from eventstore import SessionStore
 from eventstore.errors import EventStoreError
@@ -35,17 +36,14 @@ class Run(NamedTuple):
     failed: bool
 
 
-def place(scenario: Scenario, base: Path, folder: Path) -> Path:
-    """The file that the scenario works on, in a folder of its own."""
-    return copy_base(base, folder) if scenario.base else folder / "s.db"
-
-
 def baseline(scenario: Scenario, base: Path, folder: Path) -> Baseline:
     """Run without a fault: once to see what each step appends, once to count calls."""
     (folder / "events").mkdir()
     (folder / "calls").mkdir()
     steps: list[list[Stored]] = []
-    with SessionStore.open(place(scenario, base, folder / "events"), clock=ticking()) as store:
+    with SessionStore.open(
+        copied(scenario, base, folder / "events"), clock=ticking(), **scenario.options
+    ) as store:
         before = stored_in(store)
         seen = len(before)
         for step in scenario.steps:
@@ -55,7 +53,7 @@ def baseline(scenario: Scenario, base: Path, folder: Path) -> Baseline:
             seen = len(now)
     known = Baseline(before, steps, Counter())
     with FaultyDisk() as disk:
-        done = run(scenario, place(scenario, base, folder / "calls"), known)
+        done = run(scenario, copied(scenario, base, folder / "calls"), known)
     assert not done.strange
     assert not done.failed
     return known._replace(kinds=disk.plan.by_kind)
@@ -65,28 +63,28 @@ def run(scenario: Scenario, path: Path, known: Baseline, durability: str = "full
     """Run the steps until one fails; then append once more on the same handle."""
     done = Run([Group(known.before, answered=True)], [], failed=False)
     try:
-        store = SessionStore.open(path, clock=ticking(), durability=durability)
+        store = SessionStore.open(path, clock=ticking(), durability=durability, **scenario.options)
     except EventStoreError:
         return done._replace(failed=True)
     for step, events in zip(scenario.steps, known.steps, strict=True):
-        if not _answered(step, store, done):
-            done.groups.append(Group(events, False, step.atomic))
+        answered, answer = _answered(step, store, done)
+        clean = answered and getattr(answer, "complete", True)
+        done.groups.append(Group(events, answered, step.atomic, step.gone, clean))
+        if not answered:
             done = done._replace(failed=True)
             after = Step("append after", lambda store: store.session("root").append("user", AFTER))
-            done.groups.append(Group([(0, AFTER)], _answered(after, store, done)))
+            done.groups.append(Group([(0, AFTER)], _answered(after, store, done)[0]))
             break
-        done.groups.append(Group(events, True, step.atomic))
     _answered(Step("close", lambda store: store.close()), store, done)
     return done
 
 
-def _answered(step: Step, store: SessionStore, done: Run) -> bool:
-    """Whether a step succeeded; an error that is not this project's is a violation."""
+def _answered(step: Step, store: SessionStore, done: Run) -> tuple[bool, Any]:
+    """Whether a step succeeded, and its answer; an error not of this project's is a violation."""
     try:
-        step.run(store)
+        return True, step.run(store)
     except EventStoreError:
-        return False
+        return False, None
     except Exception as error:
         done.strange.append(f"{step.name}: {type(error).__name__}: {error}")
-        return False
-    return True
+        return False, None

@@ -6,90 +6,36 @@ say so: after a fault a beginning of them may be there.
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
+import steps as do
 from engine_support import populated
+from steps import SECRET, WORD, Scenario, Step, each, text
 
-from eventstore import Message, SessionStore, ToolCall, snapshots
-from eventstore.backup import backup
-from eventstore.importers import import_paths
+from eventstore import snapshots
+from eventstore.exports.runner import export
+from eventstore.redaction import Redactor
 
-
-class Step(NamedTuple):
-    """A command, and whether what it appends is one transaction."""
-
-    name: str
-    run: Callable[[SessionStore], Any]
-    atomic: bool = True
-
-
-class Scenario(NamedTuple):
-    """Steps on one handle. Without a base the store does not exist before."""
-
-    name: str
-    steps: tuple[Step, ...]
-    base: bool = True
+GOLDEN = Path(__file__).parent.parent / "golden" / "format_1.db"
 
 
 def make_base(path: Path) -> None:
-    """A store with every type of event, snapshots and a search index."""
+    """A store with every type of event, snapshots and a search index; beside it what others need.
+
+    That is its log as an export, a store of the first format, and a damaged copy.
+    """
     kept, snapshots.TAIL_MIN = snapshots.TAIL_MIN, 4
     try:
         with populated(path) as store:
             store.search("hello")
+            export(store, "events-jsonl", path.with_name("base.jsonl"), record=False, force=True)
     finally:
         snapshots.TAIL_MIN = kept
-
-
-def _text(size: int, seed: int) -> str:
-    return "".join(chr(97 + (seed * 31 + i * i) % 26) for i in range(size))
-
-
-def _append_calls(store: SessionStore) -> None:
-    call = ToolCall(id="call_9", name="search", arguments={"q": "needle"})
-    store.session("root").append_many(
-        [
-            Message(role="assistant", tool_calls=(call,), reasoning="why", tokens=3),
-            Message(role="tool", content="found", call_id="call_9", tool_name="search"),
-        ]
-    )
-
-
-def _import(store: SessionStore) -> None:
-    folder = Path(store.path).parent / "transcripts"
-    folder.mkdir(exist_ok=True)
-    lines = [
-        {
-            "type": "user" if number % 2 == 0 else "assistant",
-            "sessionId": "imported",
-            "uuid": f"u{number}",
-            "parentUuid": f"u{number - 1}" if number else None,
-            "timestamp": "2026-01-01T00:00:00.000Z",
-            "message": {"role": "user" if number % 2 == 0 else "assistant", "content": "x" * 50},
-        }
-        for number in range(6)
-    ]
-    file = folder / "imported.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    list(import_paths(store, [file], format="claude-code"))
-
-
-def _consume(store: SessionStore) -> None:
-    consumer = store.consumer("billing")
-    for _ in consumer.follow(live=False):
-        pass
-
-
-def _backup(store: SessionStore) -> None:
-    backup(store.path, Path(store.path).parent / "copy.db", overwrite=True)
-
-
-def _each(session: str, name: str, *arguments: Any, **options: Any) -> Callable[..., Any]:
-    return lambda store: getattr(store.session(session), name)(*arguments, **options)
+    shutil.copy(GOLDEN, path.with_name("golden.db"))
+    damaged = bytearray(path.read_bytes())
+    damaged[:200] = bytes(200)
+    path.with_name("damaged.db").write_bytes(damaged)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -97,52 +43,52 @@ SCENARIOS: tuple[Scenario, ...] = (
         "create a store",
         (
             Step("create", lambda store: store.create("root", title="T", prompt="P", key="c")),
-            Step("append", _each("root", "append", "user", "hello")),
+            Step("append", each("root", "append", "user", "hello")),
         ),
-        base=False,
+        base=None,
     ),
     Scenario(
         "append",
         (
-            Step("append", _each("root", "append", "user", "one")),
-            Step("append again", _each("root", "append", "user", "two", key="k9")),
-            Step("append calls", _append_calls),
-            Step("append a blob", _each("root", "append", "user", _text(70_000, 1))),
+            Step("append", each("root", "append", "user", "one")),
+            Step("append again", each("root", "append", "user", "two", key="k9")),
+            Step("append calls", do.append_calls),
+            Step("append a blob", each("root", "append", "user", text(70_000, 1))),
         ),
     ),
     Scenario(
         "a long text, over and over",
         tuple(
-            Step(f"append {n}", _each("root", "append", "user", _text(60_000, n))) for n in range(6)
+            Step(f"append {n}", each("root", "append", "user", text(60_000, n))) for n in range(6)
         ),
     ),
     Scenario(
         "change the context",
         (
-            Step("append", _each("child", "append", "user", "more")),
-            Step("compact", _each("child", "compact", 1, 2, "a note of two")),
-            Step("consolidate", _each("child", "consolidate", 3)),
-            Step("append for nothing", _each("child", "append", "user", "taken back")),
-            Step("retract", _each("child", "retract", 4)),
-            Step("clear", _each("root", "clear")),
+            Step("append", each("child", "append", "user", "more")),
+            Step("compact", each("child", "compact", 1, 2, "a note of two")),
+            Step("consolidate", each("child", "consolidate", 3)),
+            Step("append for nothing", each("child", "append", "user", "taken back")),
+            Step("retract", each("child", "retract", 4)),
+            Step("clear", each("root", "clear")),
         ),
     ),
     Scenario(
         "settings",
         (
-            Step("title", _each("root", "set_title", "Unique", unique=True)),
-            Step("prompt", _each("root", "change_prompt", "Another")),
-            Step("usage", _each("root", "record_usage", "r9", input=4, output=2)),
-            Step("suspend", _each("root", "suspend_tool_calls", {"a": 1}, ["call_1"])),
+            Step("title", each("root", "set_title", "Unique", unique=True)),
+            Step("prompt", each("root", "change_prompt", "Another")),
+            Step("usage", each("root", "record_usage", "r9", input=4, output=2)),
+            Step("suspend", each("root", "suspend_tool_calls", {"a": 1}, ["call_1"])),
         ),
     ),
     Scenario(
         "sessions",
         (
-            Step("fork", _each("root", "fork", "fork-2")),
-            Step("spawn", _each("root", "spawn", "child-2")),
+            Step("fork", each("root", "fork", "fork-2")),
+            Step("spawn", each("root", "spawn", "child-2")),
             Step("reparent", lambda store: store.session("child-2").reparent(None)),
-            Step("close", _each("root", "close", cascade=True, reason="done")),
+            Step("close", each("root", "close", cascade=True, reason="done")),
         ),
     ),
     Scenario(
@@ -158,26 +104,140 @@ SCENARIOS: tuple[Scenario, ...] = (
         "rebuild",
         (
             Step("rebuild", lambda store: store.rebuild()),
-            Step("append", _each("root", "append", "user", "after")),
+            Step("append", each("root", "append", "user", "after")),
             Step("check", lambda store: store.check()),
         ),
     ),
     Scenario(
         "search",
         (
-            Step("append", _each("root", "append", "user", "where is the needle")),
+            Step("append", each("root", "append", "user", "where is the needle")),
             Step("search", lambda store: store.search("needle")),
             Step("activities", lambda store: store.search_activities("path")),
         ),
     ),
-    Scenario("consume", (Step("consume", _consume),)),
-    Scenario("import", (Step("import", _import, atomic=False),)),
-    Scenario("backup", (Step("backup", _backup),)),
+    Scenario("consume", (Step("consume", do.consume),)),
+    Scenario("import", (Step("import", do.import_transcript, atomic=False),)),
+    Scenario("backup", (Step("backup", do.back_up),)),
+    Scenario(
+        "erase with expansion",
+        (
+            Step("append", each("root", "append", "user", f"the word {WORD}")),
+            Step("search", lambda store: store.search(WORD)),
+            Step("erase", do.erase_expanded, gone=(WORD,)),
+            Step("append after", each("root", "append", "user", "what comes next")),
+        ),
+    ),
+    Scenario(
+        "finish erasures",
+        (
+            Step("leave due", do.erase_again_later, atomic=False),
+            Step("finish", lambda store: store.finish_erasures()),
+        ),
+    ),
+    Scenario(
+        "holds",
+        (
+            Step("place", each("root", "place_hold", "case 1", by="counsel")),
+            Step("append", each("root", "append", "user", "held")),
+            Step("release", each("root", "release_hold", "case 1")),
+        ),
+    ),
+    Scenario("retention", (Step("retain", do.retain, atomic=False),)),
+    Scenario(
+        "redact at append",
+        (
+            Step("append", each("root", "append", "user", f"my key is {SECRET}")),
+            Step("again", each("root", "append", "user", f"as I said: {SECRET}", key="k8")),
+        ),
+        options={"redact": Redactor()},
+        never=(SECRET,),
+    ),
+    Scenario(
+        "redact afterwards",
+        (
+            Step("append", each("root", "append", "user", f"my key is {SECRET}")),
+            Step("search", lambda store: store.search("key")),
+            Step("redact", do.redact_stored, atomic=False, gone=(SECRET,)),
+            Step("append after", each("root", "append", "user", "what comes next")),
+        ),
+    ),
+    Scenario(
+        "checkpoint",
+        (
+            Step("append", each("root", "append", "user", "before the note")),
+            Step("note", lambda store: do.make_note(store, signed=False)),
+            Step("append more", each("root", "append", "user", "after the note")),
+            Step("another", lambda store: do.make_note(store, signed=False)),
+        ),
+        holds=do.notes_hold,
+    ),
+    Scenario(
+        "signed checkpoint",
+        (
+            Step("append", each("root", "append", "user", "before the note")),
+            Step("note", lambda store: do.make_note(store, signed=True)),
+            Step("append more", each("root", "append", "user", "after the note")),
+            Step("another", lambda store: do.make_note(store, signed=True)),
+        ),
+        holds=do.notes_hold,
+    ),
+    Scenario(
+        "tree",
+        (
+            Step("prove", do.prove),
+            Step("append", each("root", "append", "user", "grown")),
+            Step("prove again", do.prove),
+        ),
+    ),
+    Scenario("export", (Step("export", do.export_log),), holds=do.exports_hold),
+    Scenario("bundle", (Step("export", do.export_bundle, atomic=False),), holds=do.exports_hold),
+    Scenario("import a log", (Step("import", do.import_log),), base=None, files=("base.jsonl",)),
+    Scenario("snapshots", (Step("append", do.append_many_with_snapshots, atomic=False),)),
+    Scenario(
+        "vacuum",
+        (
+            Step("create", lambda store: store.create("large")),
+            *(
+                Step(f"append {n}", each("large", "append", "user", text(60_000, n)))
+                for n in (1, 2)
+            ),
+            Step("erase", each("large", "erase", reason="r")),
+            Step("vacuum", lambda store: store.vacuum()),
+            Step("append", each("root", "append", "user", "between")),
+            Step("vacuum all", lambda store: store.vacuum(full=True)),
+        ),
+    ),
+    Scenario(
+        "open a store of the first format",
+        (Step("append", each("root", "append", "user", "brought forward")),),
+        base="golden.db",
+    ),
+    Scenario(
+        "salvage",
+        (Step("salvage", do.salvage_damaged),),
+        files=("damaged.db",),
+        holds=do.salvaged_holds,
+    ),
+    Scenario(
+        "restore",
+        (
+            Step("backup", do.back_up),
+            Step("restore", do.restore_copy),
+            Step("restore again", do.restore_copy),
+        ),
+        holds=do.restored_holds,
+    ),
+    Scenario(
+        "mend",
+        (Step("damage", do.damage_derived), Step("fix", do.fix)),
+        derived=True,
+    ),
     Scenario(
         "read",
         (
-            Step("chat", _each("root", "chat")),
-            Step("history", _each("root", "history")),
+            Step("chat", each("root", "chat")),
+            Step("history", each("root", "history")),
             Step("sessions", lambda store: list(store.sessions())),
             Step("verify", lambda store: store.verify()),
         ),
@@ -189,8 +249,12 @@ def by_name(name: str) -> Scenario:
     return next(scenario for scenario in SCENARIOS if scenario.name == name)
 
 
-def copy_base(base: Path, folder: Path) -> Path:
+def copied(scenario: Scenario, base: Path, folder: Path) -> Path:
+    """The file that the scenario works on, and what it needs beside it."""
     path = folder / "s.db"
-    shutil.copy(base, path)
-    path.chmod(0o600)
+    for name in scenario.files:
+        shutil.copy(base.with_name(name), folder / name)
+    if scenario.base is not None:
+        shutil.copy(base.with_name(scenario.base), path)
+        path.chmod(0o600)
     return path

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,12 +23,16 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 
 from oracle import violations
-from running import Baseline, baseline, place, run
-from scenarios import SCENARIOS, Scenario, make_base
+from running import Baseline, baseline, run
+from scenarios import SCENARIOS, copied, make_base
+from steps import Scenario
 
 from eventstore import SessionStore
 from eventstore.errors import EventStoreError
 from eventstore.testing.faults import Fault, FaultyDisk, Kind, Outcome
+
+#: Characters of a violation that are printed.
+SHOWN_MAX = 600
 
 #: How a call of a kind can fail.
 OUTCOMES: dict[Kind, tuple[Outcome, ...]] = {
@@ -78,7 +83,7 @@ def attempt(
     """
     with tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name:
         folder = Path(name)
-        path = place(case.scenario, base, folder)
+        path = copied(case.scenario, base, folder)
         with FaultyDisk([case.fault], lies=lies) as disk:
             done = run(case.scenario, path, known, case.durability)
         if case.fault.outcome is Outcome.POWER:
@@ -92,7 +97,19 @@ def attempt(
             ):
                 s.create("between the losses")
             path = _after_power_loss(disk, case.seed, folder / "left again" / path.name)
-        return done.strange + violations(path, done.groups, may_lose=case.durability != "full")
+        scenario = case.scenario
+        return done.strange + violations(
+            path,
+            done.groups,
+            may_lose=case.durability != "full",
+            holds=None if scenario.holds is None else partial(_holds, scenario, folder),
+            mend=scenario.derived,
+            never=scenario.never,
+        )
+
+
+def _holds(scenario: Scenario, folder: Path, store: SessionStore) -> list[str]:
+    return [] if scenario.holds is None else scenario.holds(store, folder)
 
 
 def _after_power_loss(disk: FaultyDisk, seed: int, path: Path) -> Path:
@@ -132,7 +149,8 @@ def main() -> int:
                 found = attempt(case, base, known)
                 if found:
                     broken += 1
-                    print(f"VIOLATED {case}", *found, sep="\n  ", flush=True)
+                    shown = (one[:SHOWN_MAX] for one in found)
+                    print(f"VIOLATED {case}", *shown, sep="\n  ", flush=True)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(swept.items()))
     print(f"{sum(swept.values())} cases ({counts}), {broken} violated, "
           f"{time.monotonic() - begun:.0f} s, seed {options.seed}")  # fmt: skip

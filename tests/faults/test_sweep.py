@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from engine_support import budget
 from running import Baseline, baseline
-from scenarios import SCENARIOS, Scenario, by_name, make_base
+from scenarios import SCENARIOS, by_name, make_base
+from steps import Scenario
 from sweep import attempt, failing, powerless, sample
 
 from eventstore.log import engine
