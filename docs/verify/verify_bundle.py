@@ -3,10 +3,9 @@
 
     python verify_bundle.py BUNDLE --key VKEY [--older NOTE]... [--json]
 
-BUNDLE is a folder or a .tar, VKEY the log's public key or a file with it, NOTE a file with an older
-checkpoint. Both come from elsewhere than the bundle, NOTE from where the log's operator cannot
-change it. Exit codes: 0 VERIFIED, also with n erased and m withheld; 3 NOT VERIFIED; 4 UNSIGNED by
-a trusted key; 5 UNANCHORED: compared with no NOTE. docs/bundle-format.md explains the bytes.
+BUNDLE is a folder or a .tar. VKEY, the log's key or a file with it, and NOTE, a file with an older
+checkpoint, come from elsewhere. Exit codes: 0 VERIFIED, also with n erased and m withheld; 3 NOT
+VERIFIED; 4 UNSIGNED by such a key; 5 UNANCHORED by a NOTE. docs/bundle-format.md has the details.
 """
 
 import argparse, base64, bisect, datetime, functools, hashlib, itertools, json, os, re, stat, struct
