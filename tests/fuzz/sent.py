@@ -34,6 +34,7 @@ from eventstore.log.entry import ZEROS, commitment_of, leaf_of
 from eventstore.replaying import scripts
 from eventstore.retention import read_policies, retain
 from eventstore.salvage import salvage as salvaged
+from eventstore.session.runs import numbers_of
 from eventstore.testing.fixtures import load, walk
 
 #: When policies are carried out, in µs since 1970.
@@ -311,7 +312,7 @@ def _whole() -> tuple[bytes, frozenset[str]]:
 
 
 def salvage(data: bytes) -> None:
-    """Of a damaged file only what was in it is saved, and the file itself is left alone."""
+    """Of a damaged file only what was in it is saved; the losses are told; the file is left alone."""
     whole, leaves = _whole()
     content = bytearray(whole)
     for at in range(0, len(data) - 4, 5):
@@ -330,11 +331,11 @@ def salvage(data: bytes) -> None:
         finally:
             if path.read_bytes() != content:
                 raise BrokenError("the damaged file was changed")
-        unproven = {n for first, length in report.unproven for n in range(first, first + length)}
+        told_of = set(numbers_of([*report.lost, *report.unproven]))
         with SessionStore.open(new, readonly=True) as store:
-            told = report.session_id
-            own = None if told is None else store.session(told).stream
+            name = report.session_id
+            own = None if name is None else store.session(name).stream
             for one in store.events():
-                known = one.leaf.hex() in leaves or one.position in unproven
+                known = one.leaf.hex() in leaves or one.position in told_of
                 if not known and one.stream != own:
                     raise BrokenError(f"event {one.position} was made up")
