@@ -84,12 +84,6 @@ def test_nothing_runs_text_as_a_program(path: Path) -> None:
 #: Functions that are given SQL, and in which place.
 TAKE_SQL = {"execute": 0, "executemany": 0, "rows_of": 1}
 
-#: Where SQL is put together of something else than constants of a module, and of what: names of the
-#: project's own tables, columns and settings, names that `quoted` quotes, and lists of "?".
-OWNERS = {
-    "eventstore/adapters/little_loops/connection.py": {"sql"},
-}
-
 
 def is_constant(node: ast.expr) -> bool:
     """A literal, a constant of a module or a class by its name, or made of such alone."""
@@ -116,18 +110,208 @@ def is_quoted(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "quoted"
 
 
-def made_sql(source: str) -> Iterator[tuple[str, str]]:
-    """Each expression that is given as SQL and is no constant, with its function's name."""
+def is_sql_of_a_projection(node: ast.expr) -> bool:
+    """What a projection made of a constant and its tables' names: `made_sql` looks at that too."""
+    return isinstance(node, ast.Attribute) and ast.unparse(node).startswith("self._")
 
-    def visit(node: ast.AST, inside: str) -> Iterator[tuple[str, str]]:
+
+def made_sql(source: str) -> set[str]:
+    """The expressions that are given as SQL, or of which it is made, and are no constants."""
+    found: set[str] = set()
+
+    def given(node: ast.expr, function: ast.AST) -> None:
+        if is_constant(node) or isinstance(node, ast.List | ast.ListComp):  # commands of a store
+            return
+        if not is_sql_of_a_projection(node):
+            found.add(ast.unparse(node))
+        if isinstance(node, ast.Name):
+            for one in ast.walk(function):
+                if isinstance(one, ast.Assign | ast.AugAssign) and not is_constant(one.value):
+                    targets = one.targets if isinstance(one, ast.Assign) else [one.target]
+                    if node.id in map(ast.unparse, targets):
+                        found.add(ast.unparse(one))
+
+    def visit(node: ast.AST, function: ast.AST) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            inside = node.name
+            function = node
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func).split(".")[-1]
             place = TAKE_SQL.get(name)
-            if place is not None and len(node.args) > place and not is_constant(node.args[place]):
-                yield inside, ast.unparse(node.args[place])
+            if place is not None and len(node.args) > place:
+                given(node.args[place], function)
+            if name == "sql" and node.args and not is_constant(node.args[0]):
+                found.add(ast.unparse(node))
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, inside)
+            visit(child, function)
 
-    yield from visit(ast.parse(source), "")
+    tree = ast.parse(source)
+    visit(tree, tree)
+    return found
+
+
+#: What is put together of more than constants, looked at one by one: of names of the project's own
+#: tables, columns and settings, of names that `quoted` quotes, and of conditions made of these.
+MADE_SQL = ROOT / "tests" / "golden" / "made_sql.json"
+
+
+def test_sql_is_made_of_nothing_that_came_from_outside() -> None:
+    found = {
+        path.relative_to(ROOT).as_posix(): sorted(made)
+        for path in SOURCES
+        if (made := made_sql(path.read_text(encoding="utf-8")))
+    }
+    assert found == json.loads(MADE_SQL.read_text(encoding="utf-8")), (
+        "look whether anything of it can come from outside, then put it into tests/golden"
+    )
+
+
+@pytest.mark.parametrize("source", [
+    "c.execute(f'SELECT {x}')", "c.execute('SELECT ' + x)", "c.executemany('S %s' % x, y)",
+    "rows_of(c, 'SELECT {}'.format(x))", "def f(x):\n sql = 'S ' + x\n c.execute(sql)",
+    "c.execute(_SELECT.format(x))", "self._any = self.sql(f'S {x}')",
+    "def f(x):\n sql = _S\n sql += x\n c.execute(sql)",
+])  # fmt: skip
+def test_sql_that_is_made_of_input_would_be_seen(source: str) -> None:
+    assert made_sql(source)
+
+
+def with_table(path: Path, name: str, kind: str) -> None:
+    """A store with a table of this name."""
+    with SessionStore.open(path) as store:
+        store.create("a").append("user", "hello")
+    connection = apsw.Connection(str(path))
+    quoted = name.replace('"', '""')
+    connection.execute(f'CREATE {kind} "{quoted}" {"USING fts5(a)" if "V" in kind else "(a)"}')
+    connection.close()
+
+
+def test_a_table_name_in_a_foreign_file_is_no_sql(tmp_path: Path) -> None:
+    """`doctor --fix` and `verify` run over names that whoever made the file chose."""
+    victim, one, two = tmp_path / "victim.db", tmp_path / "1.db", tmp_path / "2.db"
+    apsw.Connection(str(victim)).execute("CREATE TABLE t (a)")
+    attack = f"ATTACH '{victim}' AS o; DROP TABLE o.t; --"
+    with_table(one, f"messages{SUFFIX}; {attack}{SUFFIX}", "TABLE")
+    with_table(two, f'events" LIMIT 1; {attack}', "VIRTUAL TABLE")
+    for path in (one, two):
+        for words in (["doctor", "--fix"], ["verify"], ["check"], ["rebuild"], ["vacuum"]):
+            run(*words, "--db", path)
+    assert apsw.Connection(str(victim)).execute("SELECT count(*) FROM t").get == 0
+
+
+# -- the terminal ----------------------------------------------------------------------------------
+
+
+def hostile_store(path: Path) -> None:
+    """A store in which every text that anybody can give is hostile."""
+    with SessionStore.open(path) as store:
+        session = store.create(
+            "target", title=HOSTILE, prompt=HOSTILE, model=HOSTILE, provider=HOSTILE,
+            source=HOSTILE, metadata={HOSTILE: HOSTILE}, configuration={HOSTILE: HOSTILE},
+        )  # fmt: skip
+        call = ToolCall(id=HOSTILE, name=HOSTILE, arguments={HOSTILE: HOSTILE})
+        broken = ToolCall(id="2", name=HOSTILE, arguments=HOSTILE)
+        session.append_many([
+            Message(role="user", content=HOSTILE, name=HOSTILE, metadata={HOSTILE: HOSTILE}),
+            Message(role="assistant", content=HOSTILE, tool_calls=(call, broken),
+                    reasoning=HOSTILE),
+            Message(role="tool", content=HOSTILE, call_id=HOSTILE, tool_name=HOSTILE),
+            Message(role="assistant", content=[{"type": HOSTILE, "text": HOSTILE}]),
+        ])  # fmt: skip
+        session.record_usage(HOSTILE, input=1, output=1, model=HOSTILE, currency=HOSTILE)
+        session.compact(1, 3, HOSTILE, trigger=HOSTILE)
+        session.append("user", HOSTILE + " sk-ant-api03-" + "aB3" * 31 + "-AA")
+        fork = session.fork("fork", at=4)
+        fork.append("user", HOSTILE + " otherwise")
+        session.spawn("child").append("user", HOSTILE)
+        store.create("ended").end(HOSTILE)
+        store.consumer("reader").commit(next(store.events()))
+
+
+#: Whatever can be called, with T for a hostile text, in the order in which it is.
+COMMANDS = (
+    "sessions --all", "show target", "show target --source", "search owned", "search T",
+    "resume target", "context target", "context target --format openai",
+    "context target --format anthropic", "diff target fork", "diff target --from 1", "log",
+    "log --content", "replay target", "fixture target -o fixtures", "tree", "tree target",
+    "consumers", "stats", "stats --by session", "stats --by model", "stats --by lineage",
+    "check", "verify", "doctor", "doctor --fix", "rebuild", "proof 1", "proof --from 2",
+    "checkpoint --unsigned", "checkpoint --list", "checkpoint --unsigned --anchor file:T",
+    "checkpoint --unsigned --anchor git:T", "checkpoint --anchor T", "checkpoint --verify T",
+    "checkpoint --vkey T", "keys list", "keys new T", "keys show --key T", "keys T",
+    "export target --format markdown -o -", "export target --format html -o page.html",
+    "export T --format markdown -o -", "export target --format T", "verify-bundle T",
+    "verify-bundle . --key T", "backup sessions.db T", "salvage sessions.db new.db",
+    "salvage T new2.db", "hold place target T", "hold place target held --by T --reason T",
+    "hold place target held --by desk --reason court", "hold list", "hold release target T",
+    "erase target --yes", "hold release target held", "retain --policy T",
+    "retain --policy policies.toml --dry-run", "erase target --seq 1 --dry-run",
+    "erase target --text T --dry-run", "erase target --by T --yes", "erase T --yes",
+    "erase fork --yes --by desk", "redact --all --dry-run", "redact --all --yes --by T",
+    "redact --detector T", "redact --all --yes --by desk", "erasures", "fork target --at T",
+    "fork target --at 3 --id T", "fork target --at 3", "show T", "show target --at T",
+    "log --since T", "import T", "import hostile", "import . --format T", "sessions --source T",
+    "consumers --reset T", "consumers --drop T", "rebuild T", "check T", "restore T",
+    "restore sessions.db.backup --erasures-from T", "vacuum", "vacuum --seconds T", "T", "--T",
+    "show --T", "demo --db T", "sessions --db T",
+)  # fmt: skip
+
+
+def called(command: str) -> list[str]:
+    return [word.replace("T", HOSTILE) if word.strip("-:file git").startswith("T") else word
+            for word in command.split()]  # fmt: skip
+
+
+def test_no_command_lets_a_hostile_text_reach_the_terminal(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also as an argument, a file's name and in an error. Data on stdout is what was asked for."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(db.parent / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(db.parent / "state"))
+    db.unlink()
+    hostile_store(db)
+    Path("policies.toml").write_text(
+        '[[policy]]\nname = "p"\ndo = "erase"\nolder_than = "1min"\nstatus = "ended"\n'
+    )
+    folder = Path("hostile")
+    folder.mkdir()
+    for name, data in (("\x1b]0;owned\x07.jsonl", b"nothing"), (f"{HOSTILE[:20]}.db", b"x" * 99)):
+        (folder / name.replace("/", "")).write_bytes(data)
+    record = {"type": "user", "sessionId": HOSTILE, "message": {"role": "user", "content": HOSTILE}}
+    (folder / "a.jsonl").write_text(json.dumps(record) + "\n")
+    raw = []
+    for command in COMMANDS:
+        words = called(command)
+        done = run(*words) if "--db" in words else run(*words, "--db", db)
+        if done.exception and not isinstance(done.exception, SystemExit):
+            raise AssertionError(f"{command}: {done.exception!r}") from done.exception
+        for stream, data in (("stdout", done.stdout_bytes), ("stderr", done.stderr_bytes)):
+            found = RAW.findall(data.decode("utf-8", "surrogateescape"))
+            if found:
+                raw.append((command, stream, sorted(set(found)), data[-300:]))
+    assert raw == []
+    assert {command.split()[0] for command in COMMANDS} >= set(main.commands)
+
+
+def test_the_names_in_a_foreign_file_do_not_reach_the_terminal_either(db: Path) -> None:
+    """What no command would have written: ids, types, sources and tables of a file made by hand."""
+    connection = apsw.Connection(str(db))
+    for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'"):
+        connection.execute(f'DROP TRIGGER "{name}"')
+    connection.execute("UPDATE streams SET session_id = session_id || ?", (HOSTILE,))
+    connection.execute("UPDATE events SET type = type || ? WHERE position = 9", (HOSTILE,))
+    connection.execute("UPDATE sessions SET model = ?, source = ?", (HOSTILE, HOSTILE))
+    connection.execute("UPDATE consumers SET name = name || ?", (HOSTILE,))
+    connection.execute('CREATE TABLE "%s" (a)' % HOSTILE.replace('"', '""'))
+    connection.close()
+    raw = []
+    for command in COMMANDS:
+        words = command.split()
+        if "T" in command or words[0] in ("export", "demo", "keys", "erase", "redact"):
+            continue
+        named = [word.replace("target", "chat-1") for word in words]
+        done = run(*named, "--db", db)
+        shown = done.stdout + done.stderr
+        if RAW.search(shown):
+            raw.append((command, shown[-300:]))
+        assert done.exception is None or isinstance(done.exception, SystemExit), command
+    assert raw == []
