@@ -315,3 +315,162 @@ def test_the_names_in_a_foreign_file_do_not_reach_the_terminal_either(db: Path) 
             raw.append((command, shown[-300:]))
         assert done.exception is None or isinstance(done.exception, SystemExit), command
     assert not raw, "\n".join(map(repr, raw))
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def modes_under(folder: Path) -> dict[str, int]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if ".git/" not in f"{path.relative_to(folder)}/":
+            found[path.relative_to(folder).as_posix()] = path.lstat().st_mode & 0o777
+    return found
+
+
+@posix
+def test_whatever_is_created_is_readable_by_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
+    for name in ("CONFIG", "STATE", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    for name in ("EVENTSTORE_DB", "EVENTSTORE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = os.umask(0o000)
+    try:
+        with SessionStore.open(tmp_path / "s.db") as store:
+            store.create("../../x").append("user", "hello")
+            store.create("plain").append("user", "hello")
+            store.session("plain").append("assistant", "hi")
+            store.search("hello")
+            beside = modes_under(tmp_path)
+            assert {"s.db", "s.db-wal", "s.db-shm"} <= set(beside)
+            for number, (format_, one) in enumerate((
+                ("events-jsonl", None), ("markdown", None), ("html", None), ("bundle", None),
+                ("bundle-tar", None), ("markdown", [store.session("plain")]),
+            )):  # fmt: skip
+                export(store, format_, tmp_path / f"export-{number}", sessions=one)
+        for words in (
+            ["keys", "new", "example.com/log"], ["checkpoint", "--db", "s.db"],
+            ["checkpoint", "--db", "s.db", "--anchor", "file:anchored"],
+            ["backup", "s.db", "backup.db"], ["salvage", "backup.db", "salvaged.db"],
+            ["restore", "backup.db", "s.db"], ["fixture", "plain", "-o", "f", "--db", "s.db"], ["demo"],
+        ):  # fmt: skip
+            done = run(*words)
+            assert done.exit_code in (0, 1), (words, done.output)
+    finally:
+        os.umask(before)
+    modes = modes_under(tmp_path)
+    own = [name for name in modes if name not in ("config", "state", "data", "f")]
+    for name in ("salvaged.db", "backup.db", "anchored", "f/replay_plain.json", "s.db.replaced-1",
+                 "config/agent-eventstore/keys"):  # fmt: skip
+        assert name in modes
+    assert any(name.startswith("state/agent-eventstore/checkpoints/") for name in modes)
+    readable = {name: oct(modes[name]) for name in own if modes[name] & 0o077 and not (
+        (tmp_path / name).is_dir() and name in ("config/agent-eventstore", "state/agent-eventstore",
+                                                "data/agent-eventstore"))}  # fmt: skip
+    assert readable == {}
+    assert {name for name in beside if beside[name] & 0o077} == set()
+
+
+@posix
+def test_a_link_in_the_way_is_not_written_through(tmp_path: Path) -> None:
+    """In a folder that others can write, one can lie where a file is about to be made."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+
+    def link(name: str) -> Path:
+        path = tmp_path / name
+        path.symlink_to(victim)
+        return path
+
+    with SessionStore.open(tmp_path / "s.db") as store:
+        store.create("a").append("user", "hello")
+        for number, (format_, force) in enumerate((("events-jsonl", True), ("markdown", False))):
+            try:
+                export(store, format_, link(f"e{number}"), force=force)
+            except EventStoreError:
+                assert not force
+    side = tmp_path / "side"
+    link(f"side.{os.getpid()}.partial")
+    side_file.write(side, "note")
+    assert side.read_text() == "note"
+    link("b.db.partial")
+    backup(tmp_path / "s.db", tmp_path / "b.db")
+    link("n.db.partial")
+    run("salvage", tmp_path / "s.db", tmp_path / "n.db")
+    link("k.key")
+    assert run("keys", "new", "n", "--key", tmp_path / "k.key").exit_code == 1
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "replay_a.json").symlink_to(victim)
+    words = ["fixture", "a", "-o", tmp_path / "f", "--db", tmp_path / "s.db"]
+    assert [run(*words).exit_code, run(*words, "--force").exit_code] == [1, 1]
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [
+    "../../x", "/etc/passwd", "..", ".", "", "~", "C:\\x", "a\\b", "CON", "nul", "com1.txt", "aux",
+    "a:b", "-rf", ".hidden", "a" * 300, "x\x00y", "index", "line\nend", "潮", "name.", "lpt9",
+])  # fmt: skip
+def test_a_sessions_id_never_leads_out_of_a_folder(name: str, tmp_path: Path) -> None:
+    made = file_name(name, 7)
+    assert re.fullmatch(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,120}", made)
+    assert (tmp_path / made).parent == tmp_path
+    stem = made.partition(".")[0].upper()
+    assert stem not in {"CON", "PRN", "AUX", "NUL", *(f"{n}{i}" for n in ("COM", "LPT")
+                                                      for i in range(1, 10))}  # fmt: skip
+    assert not made.startswith("-")
+    assert not made.endswith(".")
+
+
+# -- git -------------------------------------------------------------------------------------------
+
+
+def test_git_is_given_its_arguments_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile name of a folder or a log is neither an option nor another command."""
+    calls = []
+
+    def noted(arguments: Any, **options: Any) -> Any:
+        assert isinstance(arguments, list)
+        assert not options.get("shell")
+        calls.append(arguments)
+        raise OSError("noted")
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    for origin in ("--upload-pack=touch owned", "../../out", "$(touch owned)", "a b;c", "/etc/x"):
+        text = f"{origin}\n3\n{'A' * 43}=\n"
+        folder = tmp_path / "-c; touch owned"
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(AnchorError):
+            GitAnchor(folder).submit(text)
+        with pytest.raises(AnchorError):
+            list(GitAnchor(folder).notes(origin))
+        with pytest.raises(AnchorError):
+            GitAnchor(folder).verify(text, "--output=owned")
+    assert calls
+    for words in calls:
+        assert words[:2] == ["git", "-C"]
+        assert Path(words[2]).is_absolute()
+        if "--" in words:
+            assert re.fullmatch(r"other/[0-9a-f]{32}/checkpoint", words[words.index("--") + 1])
+    assert [path.name for path in tmp_path.iterdir()] == ["-c; touch owned"]
+    assert set(folder.iterdir()) == {folder / "other"}
+
+
+# -- the environment -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["", " ", "\x1b[2J", "/", "/dev/null", "a" * 5_000, ":memory:",
+                                   "~nobody-there/x", "\udcff", "file:x?mode=rwc"])  # fmt: skip
+def test_an_odd_environment_is_an_error_in_one_line(value: str, db: Path) -> None:
+    for variable in ("EVENTSTORE_DB", "EVENTSTORE_KEY", "XDG_DATA_HOME", "XDG_CONFIG_HOME",
+                     "XDG_STATE_HOME"):  # fmt: skip
+        words = ["sessions"] if variable != "EVENTSTORE_KEY" else ["keys", "show"]
+        done = run(*words, **{variable: value})
+        assert done.exit_code in (0, 1, 2), (variable, done.output)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert RAW.findall(done.stdout + done.stderr) == []
