@@ -333,3 +333,38 @@ def test_hostile_archives_are_refused(sample: Sample, tmp_path: Path) -> None:
         head[148:156] = b"%06o\0 " % sum(head)
         (tmp_path / "b.tar").write_bytes(bytes(head) + right[512:])
         refused(tmp_path / "b.tar")
+
+
+def test_a_tar_that_unpacks_to_something_else_than_was_checked_is_refused(
+    sample: Sample, tmp_path: Path
+) -> None:
+    """Sparse and extended headers, a damaged header with more behind it, more after the end."""
+    files = files_of(sample.folder / "log")
+    right = (sample.folder / "log.tar").read_bytes()
+    more = io.BytesIO()
+    with tarfile.open(fileobj=more, mode="w") as out:
+        head = tarfile.TarInfo(layout.EVENTS)
+        head.size = 5
+        out.addfile(head, io.BytesIO(b"false"))
+    end = len(right.rstrip(b"\0")) + 511 & -512
+    path = tmp_path / "b.tar"
+    for changed in (
+        right + more.getvalue(),
+        right[:end] + b"damaged header".ljust(512, b"\0") + more.getvalue(),
+        right[:end] + bytes(1 << 15),
+        right[:end],
+    ):
+        path.write_bytes(changed)
+        refused(path)
+    members = [(tarfile.TarInfo(name), files[name]) for name in sorted(files)]
+    for header in ({"comment": "x"}, {"GNU.sparse.size": "3", "GNU.sparse.map": "0,3"}):
+        for head, _ in members:
+            head.pax_headers = header if head.name == layout.EVENTS else {}
+        refused(tar(path, members, format=tarfile.PAX_FORMAT))
+    refused(tar(path, members[:0] + members, format=tarfile.PAX_FORMAT, pax_headers={"a": "b"}))
+    for kind in (tarfile.GNUTYPE_SPARSE, tarfile.CONTTYPE, tarfile.AREGTYPE):
+        for head, _ in members:
+            head.pax_headers, head.type = {}, tarfile.REGTYPE
+            if head.name == layout.EVENTS:
+                head.type = kind
+        refused(tar(path, members))

@@ -3,11 +3,9 @@
 
     python verify_bundle.py BUNDLE --key VKEY [--older NOTE]... [--json]
 
-BUNDLE is a folder or a .tar, VKEY the log's public key or a file with it, NOTE a file with a
-checkpoint that was kept where the log's operator cannot change it. Both must come from elsewhere
-than the bundle. Exit codes: 0 VERIFIED, also with n erased and m withheld; 3 NOT VERIFIED; 4
-UNSIGNED: right, but by no trusted key; 5 UNANCHORED: right and signed, but compared with no older
-checkpoint; 2 wrong usage. docs/bundle-format.md says what the bytes mean.
+BUNDLE is a folder or a .tar. VKEY, the log's key or a file with it, and NOTE, a file with an older
+checkpoint, come from elsewhere. Exit codes: 0 VERIFIED, also with n erased and m withheld; 3 NOT
+VERIFIED; 4 UNSIGNED by such a key; 5 UNANCHORED by a NOTE. docs/bundle-format.md has the details.
 """
 
 import argparse, base64, bisect, datetime, functools, hashlib, itertools, json, os, re, stat, struct
@@ -100,13 +98,16 @@ def scan(folder, prefix=""):
             need(stat.S_ISREG(info.st_mode), f"{name!r} is no regular file")
             yield name, entry.path, 0, info.st_size
 
-def scan_tar(path, last=""):
-    """(name, path, offset, size) of each file of a .tar that is not compressed; names ascend."""
-    with tarfile.open(path, "r:") as tar:
+def scan_tar(path, last="", end=0):
+    """(name, path, offset, size) of each file of a plain .tar: names ascend, no gaps, no tricks."""
+    with open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
         for one in tar:
-            need(one.isreg() and one.name > last, f"{one.name!r} is no file, or out of order")
-            yield one.name, path, one.offset_data, one.size
-            last = one.name
+            plain = (one.type, one.offset, one.offset_data) == (b"0", end, end + 512)
+            need(plain and one.name > last, f"{one.name!r} is no plain file, or out of order")
+            yield one.name, path, end + 512, one.size
+            last, end = one.name, end + 512 + (one.size + 511 & -512)
+        rest = file.read(1 << 15) if file.seek(end) else b""
+        need(rest and len(rest) < 1 << 15 and not any(rest), "the .tar goes on after its end")
 
 def root_of(hashes):
     """The RFC 6962 root over hashes of trees of one size, of which the last may be smaller."""
@@ -218,7 +219,6 @@ class Check:
             need(stream.tell() == end and position == upto, f"{name} has other entries")
             stream.close()
         need(lines.tell() == lines_end, "events.jsonl has other lines than there are entries")
-        lines.close()
 
     def entry(self, data, line):
         """Check one entry, and its line; its position."""
@@ -255,8 +255,8 @@ class Check:
         elif any(promise):
             state = b',"%s":true' % (b"erased" if rest.startswith(b',"erased"') else b"withheld")
             self.states[state[2:-6].decode()].append(at)
-        right = start + state + f',"session":{name}}}\n'.encode()
-        self.fault(line == right, f"event {at}: its line says something else")
+        start += state + f',"session":{name}}}\n'.encode()
+        self.fault(line == start, f"event {at}: its line says something else")
         self.chains.update({} if lone else {uid: (version, leaf, name)})
         return at
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from eventstore.errors import InvalidValueError
 from eventstore.events.catalogue import ContentErased, ContentRedacted
@@ -38,6 +38,11 @@ _NAME = "SELECT session_id FROM streams WHERE id = ?"
 FORMAT = "agent-eventstore/erasures/v1"
 
 
+_Uid = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_Leaf = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Version = Annotated[int, Meta(ge=1, le=1 << 53)]
+
+
 class Erasure(Struct, frozen=True, kw_only=True):
     """One erasure: of which session, of which events, and what its own event says of it.
 
@@ -45,13 +50,13 @@ class Erasure(Struct, frozen=True, kw_only=True):
     others. With the scope ``session`` its id was erased too.
     """
 
-    uid: str
+    uid: _Uid
     scope: str
     by: str | None
     reason: str | None
-    events: tuple[tuple[int, str], ...]
+    events: tuple[tuple[_Version, _Leaf], ...]
     basis: str | None = None
-    derived: tuple[int, ...] = ()
+    derived: tuple[_Version, ...] = ()
 
 
 class _Exported(Struct):
@@ -120,7 +125,7 @@ def read_from(source: str | Path) -> list[Erasure]:
     if path.is_file() and path.suffix == ".json":
         try:
             found = msgspec.json.decode(path.read_bytes(), type=_Exported)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidValueError(f"{path} holds no exported erasures: {error}") from error
         if found.format != FORMAT:
             raise InvalidValueError(f"{path} has the format {found.format!r}, not {FORMAT!r}")

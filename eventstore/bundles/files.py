@@ -23,6 +23,9 @@ FILES_MAX = 1 << 20
 #: The largest part that is read into memory: what SQLite can hold in one value.
 READ_MAX = 1 << 30
 
+#: A .tar ends in fewer zeros than this.
+END_MAX = 1 << 15
+
 _NUMBERED = re.compile("(anchors|long)/[1-9][0-9]{0,17}", re.ASCII)
 _BLOB = re.compile("blobs/[0-9a-f]{64}", re.ASCII)
 _FIXED = (layout.CHECKPOINT, layout.README, layout.MANIFEST, layout.EVENTS, layout.ENTRIES)
@@ -96,13 +99,25 @@ def _in_folder(folder: Path | str, prefix: str) -> Iterator[tuple[str, Part]]:
 
 
 def _in_tar(path: Path) -> Iterator[tuple[str, Part]]:
-    last = ""
-    with tarfile.open(path, "r:") as tar:
-        for one in tar:
-            if not one.isreg() or one.name <= last:
-                raise BundleError(f"{one.name!r} is no regular file, or out of order")
-            yield one.name, Part(str(path), one.offset_data, one.size)
-            last = one.name
+    """The files of a .tar, one after the other, and zeros at its end.
+
+    Programs differ in what they make of anything else (extended and sparse headers, headers that
+    are damaged, what follows the end), so that one could unpack what was not checked.
+    """
+    last, end = "", 0
+    with path.open("rb") as file:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for one in tar:
+                start = end + tarfile.BLOCKSIZE
+                place = (one.type, one.offset, one.offset_data)
+                if place != (tarfile.REGTYPE, end, start) or one.name <= last:
+                    raise BundleError(f"{one.name!r} is no plain file, or out of order")
+                yield one.name, Part(str(path), start, one.size)
+                last, end = one.name, start + -(-one.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        file.seek(end)
+        rest = file.read(END_MAX)
+    if not rest or len(rest) == END_MAX or any(rest):
+        raise BundleError("the .tar goes on after its end")
 
 
 def write_tar(folder: Path, out: IO[bytes]) -> None:

@@ -101,7 +101,7 @@ class FileAnchor:
 def _note_in(line: bytes) -> str | None:
     try:
         return msgspec.json.decode(line, type=_Line).note
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from eventstore.checkpoints.keys import SignerKey, VerifierKey
 from eventstore.errors import SigningError
+from eventstore.folders import make_private
 
 VARIABLE = "EVENTSTORE_KEY"
 
@@ -63,7 +64,7 @@ def create(name: str, file: str | Path | None = None) -> KeyFile:
     key = SignerKey.new(name)
     if file is None:
         folder = keys_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
         path = folder / f"{key.key_id.hex()}{_SUFFIX}"
     else:
         path = Path(file).expanduser()

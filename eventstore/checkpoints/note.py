@@ -110,7 +110,7 @@ def check_name(name: str) -> None:
     """Raise `NoteError` for what cannot be a key's name: it is part of a line of words."""
     if not name or "+" in name or any(one.isspace() for one in name):
         raise NoteError(f"{name!r} is no name of a key: it is empty, or has a space or a plus")
-    check_characters(name)
+    _checked_text(name)
 
 
 def encode(data: bytes) -> str:

@@ -15,6 +15,7 @@ from eventstore.checkpoints import checkpoint
 from eventstore.checkpoints.checkpoint import Checkpoint
 from eventstore.checkpoints.keyfiles import state_folder
 from eventstore.errors import CheckpointError, NoteError
+from eventstore.folders import make_private
 
 
 def default_for(store: str) -> Path:
@@ -47,8 +48,10 @@ def write(path: Path, note: str) -> None:
     """Put a note into a side file, and have the disk keep it; raises `CheckpointError`."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        number = os.open(partial, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+        make_private(path.parent)
+        with suppress(FileNotFoundError):
+            partial.unlink()  # of a process that died, or a link that somebody put there
+        number = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(number, "w", encoding="utf-8") as stream:
             stream.write(note)
             stream.flush()

@@ -96,6 +96,10 @@ class _Commands(click.Group):
             raise _Failure(_kind(error), str(error), ctx) from error
         except KeyboardInterrupt as error:
             raise _Interrupted("interrupted", "interrupted", ctx) from error
+        except RuntimeError as error:
+            if "home directory" not in str(error):  # what Path.expanduser says of ~nobody
+                raise
+            raise _Failure("invalid_value", f"a path begins with ~: {error}", ctx) from error
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise

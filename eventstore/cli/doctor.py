@@ -90,5 +90,5 @@ def _where(one: Diagnosis) -> str:
     if one.session is not None:
         parts.append(f"session {inline(one.session)}")
     if one.table is not None and one.table not in one.message:
-        parts.append(f"table {one.table}")
+        parts.append(f"table {inline(one.table)}")
     return ", ".join(parts) + ": " if parts else ""

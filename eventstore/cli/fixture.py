@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from errno import EEXIST
@@ -96,8 +97,8 @@ def fixture(
         if path.exists() and not force:
             raise FileExistsError(EEXIST, "there is a file already, use --force", str(path))
     folder.mkdir(parents=True, exist_ok=True)
-    data.write_bytes(scripts.encode(script))
-    test.write_text(_test(name, agent, ignore), encoding="utf-8")
+    _write(data, scripts.encode(script), force)
+    _write(test, _test(name, agent, ignore).encode(), force)
     if settings.format is Format.JSON:
         write_json_object(
             {
@@ -115,6 +116,16 @@ def fixture(
     click.echo(inline(str(data)))
     click.echo(inline(str(test)))
     say(f"{plural(len(script.exchanges), 'model call')} of {script.session}")
+
+
+def _write(path: Path, data: bytes, force: bool) -> None:
+    """Write a file that only its owner can read, and not through a link that lies there."""
+
+    def private(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+    with open(path, "wb" if force else "xb", opener=private) as file:
+        file.write(data)
 
 
 def _test(name: str, agent: str | None, ignore: Sequence[str]) -> str:

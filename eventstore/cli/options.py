@@ -20,6 +20,7 @@ from eventstore.errors import (
     StoreMissingError,
     UnknownSessionError,
 )
+from eventstore.folders import make_private
 from eventstore.log.engine import MEMORY
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
@@ -79,7 +80,7 @@ class Settings:
     ) -> SessionStore:
         """Open the store for writing; `create` makes one, in a private folder if by default."""
         if create and self.path == default_path():
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.path.parent)
         return SessionStore.open(self.path, create=create, checkpoints=checkpoints)
 
 

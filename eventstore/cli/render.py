@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from eventstore import codec
+from eventstore.cli.output import json_of
 from eventstore.cli.shapes import facts_of
 from eventstore.cli.text import inline, local_time, on_one_line, plural, visible
 from eventstore.conversation import ERASED, ChatMessage
@@ -175,8 +176,8 @@ def _call_line(name: str, arguments: Any, call_id: str | None) -> str:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON text; text that a terminal cannot take stays escaped."""
-    return "{}" if value is None else codec.encode(value).decode()
+    """A value as JSON text, safe to be printed to a terminal."""
+    return "{}" if value is None else json_of(value).decode()
 
 
 def _indented(text: str) -> Iterator[str]:

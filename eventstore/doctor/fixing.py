@@ -123,7 +123,7 @@ def _drop_unfinished(connection: apsw.Connection) -> None:
     for thing in list(things_in(connection).values()):
         ours = thing.name.endswith(SUFFIX) and is_of_a_rebuild(thing, pattern())
         if thing.kind == "table" and ours:
-            connection.execute(f"DROP TABLE IF EXISTS {thing.name}")
+            connection.execute(f"DROP TABLE IF EXISTS {engine.quoted(thing.name)}")
     for (name,) in rows_of(connection, _NAMES):
         if f"{SUFFIX}:" in name:
             checkpoints.delete(connection, name)

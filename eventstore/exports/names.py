@@ -6,6 +6,9 @@ import re
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
 
+#: What Windows takes for devices, whatever follows a dot.
+_RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9])(\..*)?", re.IGNORECASE)
+
 #: Characters of an id that stand in a file's name; every system allows as many.
 _LENGTH = 100
 
@@ -19,6 +22,8 @@ def file_name(name: str, stream: int) -> str:
     An id that is no plain name is shortened to its plain characters; the stream number tells it
     from others then.
     """
-    plain = _UNSAFE.sub("_", name).lstrip(".")[:_LENGTH]
+    plain = _UNSAFE.sub("_", name).lstrip(".-")[:_LENGTH].rstrip(".")
+    if _RESERVED.fullmatch(plain):
+        plain = f"_{plain}"
     own = plain == name and name.islower() and name != INDEX
     return plain if own else f"{plain or 'session'}.{stream}"

@@ -22,6 +22,7 @@ import apsw
 from msgspec import Struct
 
 from eventstore.errors import ImportFailedError
+from eventstore.log.engine import quoted
 
 #: The first bytes of every SQLite file.
 MAGIC = b"SQLite format 3\0"
@@ -83,10 +84,10 @@ class SqliteSource:
             raise ImportFailedError(f"{self.path} has no table {table!r}; it has {[*self.tables]}")
         asked = [column for column in columns if column in present]
         where = where or {}
-        sql = f"SELECT {', '.join(map(_value, asked))} FROM {_name(table)}"  # noqa: S608
+        sql = f"SELECT {', '.join(map(_value, asked))} FROM {quoted(table)}"  # noqa: S608
         if where:
-            sql += " WHERE " + " AND ".join(f"{_name(column)} IS ?" for column in where)
-        ordered = [_name(column) for column in order if column in present]
+            sql += " WHERE " + " AND ".join(f"{quoted(column)} IS ?" for column in where)
+        ordered = [quoted(column) for column in order if column in present]
         if ordered:
             sql += f" ORDER BY {', '.join(ordered)}"
         with _translated(self.path):
@@ -96,12 +97,8 @@ class SqliteSource:
 
 def _value(column: str) -> str:
     """A column's value and whether it is a text: texts come as bytes, whatever is in them."""
-    name = _name(column)
+    name = quoted(column)
     return f"iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name}), typeof({name}) = 'text'"
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _row(columns: Sequence[str], asked: Sequence[str], found: Sequence[Any]) -> Row:
@@ -159,7 +156,7 @@ def _connected(path: Path, place: str, flags: int) -> Iterator[SqliteSource]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [path, *(path.with_name(path.name + ending) for ending in _BESIDE)]
+    return [path, *(path.withquoted(path.name + ending) for ending in _BESIDE)]
 
 
 def _size(path: Path) -> int:

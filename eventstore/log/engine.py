@@ -147,6 +147,11 @@ def rows_of(
     return connection.execute(sql, values).fetchall()
 
 
+def quoted(name: str) -> str:
+    """A name as SQL has it, whatever its characters: names in a foreign file's schema are text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """Turn apsw's errors into this project's."""

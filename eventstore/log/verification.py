@@ -26,7 +26,7 @@ from eventstore.errors import EventStoreError
 from eventstore.events import stored
 from eventstore.events.catalogue import ContentErased, ContentRedacted, SessionContent
 from eventstore.log import blobs
-from eventstore.log.engine import rows_of
+from eventstore.log.engine import quoted, rows_of
 from eventstore.log.entry import ZEROS, commitment_of, leaf_of
 from eventstore.log.losses import Losses
 from eventstore.log.sqlite import SqliteLog
@@ -341,7 +341,8 @@ def _refresh_indexes(connection: apsw.Connection) -> None:
     """
     for (name,) in rows_of(connection, _FULL_TEXT):
         with suppress(apsw.Error):  # of a damaged one the check tells more
-            rows_of(connection, f'SELECT rowid FROM "{name}" WHERE "{name}" MATCH \'a\' LIMIT 1')  # noqa: S608
+            table = quoted(name)
+            rows_of(connection, f"SELECT rowid FROM {table} WHERE {table} MATCH 'a' LIMIT 1")  # noqa: S608
 
 
 def _is_committed(salt: object, body: object, commitment: bytes) -> bool:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import apsw
-from engine_support import populated
+from engine_support import populated, ticking
+
+from eventstore import SessionStore, ToolCall
+from eventstore.backup.erasures import Erasure, erasures, exported
+from eventstore.bundles.files import write_tar
+from eventstore.bundles.writing import write_bundle
+from eventstore.checkpoints.checkpoint import Checkpoint
+from eventstore.checkpoints.keys import SignerKey
+from eventstore.exports.runner import export
+from eventstore.replaying import scripts
+from eventstore.replaying.exchanges import script_of
+from eventstore.store.points import At
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -98,10 +111,120 @@ def seeds(target: str) -> list[bytes]:
             values = ('{"a":[1,2.5,"\\ud800",null,true],"b":{"c":"\\u0000"}}', "[1e5,-0.0,1e-7]",
                       '{"a":1,"a":2}', '"\\u0000"', "9007199254740993", "[[[[[]]]]]")  # fmt: skip
             return [value.encode() for value in values]
-        case "store":
+        case "store" | "salvage":
             return [bytes([n, 0, n, 255, 17 * n % 256]) * 3 for n in range(6)]
         case _:
+            return _sent(target)
+
+
+#: The key that signed what is sent, and the seed that it is made of.
+_SEED = bytes(range(32))
+SENT_KEY = "example.com/log+d455c521+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+
+#: The text of the note that fuzzing of notes starts from.
+SIGNED = f"agent-eventstore/x\n3\n{'A' * 43}=\n"
+
+_POLICIES = (
+    '[[policy]]\nname = "old"\ndo = "erase"\nolder_than = "30d"\nkind = "subagent"\n'
+    '[[policy]]\nname = "small"\ndo = "erase"\nabove = "1.5 kB"\nsource = ["a", "b"]\n'
+    '[[policy]]\nname = "texts"\ndo = "erase-content"\nolder_than = "1 h"\nstatus = "active"\n'
+    'types = ["message.appended", "x.acme.moved"]\n'
+)
+_POINTS = ("12", "seq:40", "round:3", "position:9", "before:1", "after:1", "2026-01-05T10:00+01:00",
+           "time:2h", " 7 d", "yesterday", "2026-W01-1", "9" * 30, "seq:" + "9" * 25,
+           "0001-01-01", "9999-12-31T23:59:59.999999-12:00", "٣", "version:-1")  # fmt: skip
+
+
+def _sent(target: str) -> list[bytes]:
+    match target:
+        case "bundle":
+            return [sent_bundle(), sent_bundle(whole=False)]
+        case "events-jsonl":
+            return [_lines()]
+        case "notes":
+            signed = str(_signer().sign(SIGNED))
+            kept = json.dumps({"note": signed}).encode() + b"\n"
+            return [signed.encode(), signed.partition("\n\n")[0].encode() + b"\n", kept]
+        case "keys":
+            return [SENT_KEY.encode(), _signer().secret.encode() + b"\n", b"a+00000000+AA=="]
+        case "erasures":
+            return [_erasures()]
+        case "policies":
+            return [_POLICIES.encode()]
+        case "fixture":
+            return [_fixture()]
+        case "times":
+            return [text.encode() for text in _POINTS]
+        case _:
             raise ValueError(target)
+
+
+def _signer() -> SignerKey:
+    return SignerKey("example.com/log", _SEED)
+
+
+def small_store(path: Path | str) -> SessionStore:
+    """A session with a tool call, a fork, an activity, and one erased message."""
+    store = SessionStore.open(path, durability="normal", clock=ticking())
+    first = store.create("a", title="Title", source="a")
+    first.append("user", "hello")
+    call = ToolCall(id="c", name="f", arguments={"n": 1})
+    first.append("assistant", "I look.", tool_calls=[call], round=1)
+    first.append("tool", "found", call_id="c", tool_name="f")
+    first.append("assistant", "secret")
+    first.erase_events([first.history()[-1].position], by="desk", reason="asked")
+    first.compact(1, 2, "a note")
+    first.fork("b").append("user", "other")
+    return store
+
+
+@cache
+def sent_store() -> bytes:
+    """The small store as a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.db"
+        small_store(path).close()
+        return path.read_bytes()
+
+
+@cache
+def sent_bundle(whole: bool = True) -> bytes:
+    """A signed bundle of two events that has an older checkpoint, or of a session, as .tar."""
+    with tempfile.TemporaryDirectory() as folder:
+        place, out = Path(folder) / "b", io.BytesIO()
+        place.mkdir()
+        with SessionStore.open(Path(folder) / "s.db", clock=ticking()) as store:
+            store.create("a").append("user", "hello")
+            heads = [store.tree_head(size) for size in (1, 2)]
+            texts = [Checkpoint("agent-eventstore/x", one.size, one.root).text for one in heads]
+            older, newest = (str(_signer().sign(text)) for text in texts)
+            chosen = None if whole else [store.session("a")]
+            write_bundle(store, place, newest, sessions=chosen, older=[older])
+        write_tar(place, out)
+        return out.getvalue()
+
+
+def _lines() -> bytes:
+    out = io.BytesIO()
+    with small_store(":memory:") as store:
+        export(store, "events-jsonl", out, record=False)
+    return out.getvalue()
+
+
+def _erasures() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "s.db"
+        with small_store(path) as store:
+            one = list(store.events())[2]
+        (found,) = erasures(path)
+        more = Erasure(uid=found.uid, scope="messages", by="b", reason=None,
+                                events=((one.version, one.leaf.hex()),))  # fmt: skip
+        return json.dumps(exported([found, more])).encode()
+
+
+def _fixture() -> bytes:
+    with small_store(":memory:") as store:
+        return scripts.encode(script_of(store.session("a"), 0, At.seq(3)))
 
 
 def store_bytes() -> bytes:

@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 
 import apsw
+import sent
 from seeds import store_bytes
+from sent import BrokenError
 
 from eventstore import SessionStore, codec
 from eventstore.doctor import examine
@@ -30,10 +32,6 @@ FILES = {
     "hermes": "state.db",
     "little-loops": "session.db",
 }
-
-
-class BrokenError(AssertionError):
-    """A promise that does not hold for these bytes."""
 
 
 def importer(name: str, data: bytes) -> None:
@@ -165,4 +163,13 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "search": search,
     "codec": decoding,
     "store": store,
+    "bundle": sent.bundle,
+    "events-jsonl": sent.events_jsonl,
+    "notes": sent.notes,
+    "keys": sent.keys,
+    "erasures": sent.erasure_list,
+    "policies": sent.policies,
+    "fixture": sent.fixture,
+    "times": sent.times,
+    "salvage": sent.salvage,
 }

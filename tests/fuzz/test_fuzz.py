@@ -10,6 +10,20 @@ from engine_support import budget
 from seeds import seeds
 from targets import TARGETS
 
+#: Targets that sign or verify.
+SIGNING = ("bundle", "notes", "keys")
+
+
+@pytest.fixture(autouse=True)
+def signing(request: pytest.FixtureRequest) -> None:
+    """What these targets need is installed."""
+    name = (
+        request.node.callspec.params.get("name") or request.node.callspec.params["path"].parent.name
+    )
+    if name in SIGNING:
+        pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
+
+
 FINDINGS = sorted(path for path in (Path(__file__).parent / "findings").glob("*/*"))
 
 

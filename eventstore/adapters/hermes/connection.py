@@ -11,6 +11,7 @@ from eventstore.adapters.hermes import errors
 from eventstore.adapters.hermes.errors import translated
 from eventstore.adapters.hermes.home import DEFAULT_DB_PATH
 from eventstore.errors import NotAStoreError, SessionClosedError, VersionConflictError
+from eventstore.folders import make_private
 from eventstore.log.engine import Durability
 from eventstore.log.port import ANY, unchanged_since
 from eventstore.log.sqlite import now_us
@@ -55,7 +56,7 @@ class Connection:
         self.erase_on_delete = erase_on_delete
         self._clock = clock
         self._handles: dict[str, Session] = {}
-        self.db_path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self.db_path.parent)
         try:
             self._open_store: SessionStore | None = SessionStore.open(
                 str(self.db_path), durability=durability, spawn_depth_max=SPAWN_DEPTH_MAX,

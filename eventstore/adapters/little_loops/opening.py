@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventstore.adapters.little_loops.errors import of_the_store
+from eventstore.folders import make_private
 from eventstore.log.engine import MEMORY
 from eventstore.store.session_store import SessionStore
 
@@ -86,7 +87,7 @@ def using(path: Path | str) -> Iterator[SessionStore]:
 
 def acquire(path: Path | str) -> Shared:
     """The store at `path`, created if need be; it stays open until it is released."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    make_private(Path(path).parent)
     name = MEMORY if str(path) == MEMORY else os.path.abspath(path)
     with of_the_store(), _kept.lock:
         found = _kept.stores.get(name)

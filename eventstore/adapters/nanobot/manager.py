@@ -19,6 +19,7 @@ from eventstore.adapters.nanobot.picture import Wanted
 from eventstore.adapters.nanobot.session import Session
 from eventstore.adapters.nanobot.storage import Listed, Storage
 from eventstore.adapters.nanobot.times import moment
+from eventstore.folders import make_private
 from eventstore.importers.nanobot.files import import_session, key_in
 from eventstore.log.engine import Durability
 from eventstore.store.session_store import SessionStore
@@ -39,7 +40,7 @@ class SessionManager:
         """
         self.workspace = workspace
         self.sessions_dir = workspace / "sessions"
-        self.sessions_dir.mkdir(parents=True, exist_ok=True)
+        make_private(self.sessions_dir)
         self.store = SessionStore.open(self.sessions_dir / STORE_NAME, durability=durability)
         self._storage = Storage(self.store)
         self._cache: dict[str, Session] = {}
