@@ -20,7 +20,7 @@ from eventstore.doctor import examine
 from eventstore.events.catalogue import MessageAppended
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "simulation"))
-from history import Append, History, violations  # noqa: E402  (found by the line before)
+from history import Append, History, violations
 
 
 class Run(NamedTuple):
