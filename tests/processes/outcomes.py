@@ -84,9 +84,10 @@ class Told:
                 case "!":
                     self.found.append(values[0])
         for thread, spans in threads.items():
-            waits = [(ended - began) / 1e9 for began, ended in spans]
-            seconds = (spans[-1][1] - spans[0][0]) / 1e9
-            self.runs.append(Run(f"{path.stem}/{thread}", waits, seconds))
+            waits = [(ended - began) / 1e9 for began, ended in spans if began]
+            seconds = (spans[-1][1] - spans[0][1]) / 1e9
+            if waits:
+                self.runs.append(Run(f"{path.stem}/{thread}", waits, seconds))
 
     def _reached(self, slot: str, thread: int, number: int) -> None:
         self._numbers[slot, thread] = max(self._numbers[slot, thread], number)

@@ -68,7 +68,7 @@ def run(plan: Plan, slot: str, number: int) -> None:
     before = runs_of(folder, slot)
     tell = Teller(folder / f"{slot}.{number}.told")
     try:
-        store = SessionStore.open(plan.store, durability=plan.durability)
+        store = _opened(plan, tell)
         store.log._busy_seconds = plan.busy_seconds
         chance = random.Random(f"{plan.seed} {slot} {number}")
         if slot.startswith("writer"):
@@ -76,11 +76,21 @@ def run(plan: Plan, slot: str, number: int) -> None:
         else:
             ROLES[slot](plan, store, chance, tell)
         store.close()
-    except StoreBusyError:
-        tell("busy")  # another process was stopped for longer than this one waits
+    except StoreBusyError as error:
+        tell("busy", str(error))  # to the end, another process was stopped
     except BaseException as error:
         tell("!", f"{slot} ended with {error!r}")
         raise
+
+
+def _opened(plan: Plan, tell: Teller) -> SessionStore:
+    while True:
+        try:
+            return SessionStore.open(plan.store, durability=plan.durability)
+        except StoreBusyError as error:
+            tell("busy", str(error))
+            if time.monotonic() > plan.until:
+                raise
 
 
 def _write(plan: Plan, store: SessionStore, slot: str, before: list[Path], tell: Teller) -> None:
@@ -120,7 +130,7 @@ class Writer:
                 number += 1
                 one = operation(self.plan.seed, self.slot, self.thread, number)
                 if one.keyed:
-                    self._do(number, one)
+                    self._do(number, one, resumed=True)
                 else:
                     self.tell("left", self.thread, number)
             while time.monotonic() < self.plan.until and number < self.plan.operations:
@@ -128,8 +138,8 @@ class Writer:
                 self._do(number, operation(self.plan.seed, self.slot, self.thread, number))
                 if self.plan.pause:
                     time.sleep(random.uniform(0, 2 * self.plan.pause))
-        except StoreBusyError:
-            self.tell("busy")
+        except StoreBusyError as error:
+            self.tell("busy", str(error))
         except BaseException as error:
             self.tell("!", f"{self.slot}.{self.thread} at {number} ended with {error!r}")
             raise
@@ -143,10 +153,11 @@ class Writer:
                 if time.monotonic() > self.plan.until:
                     raise
 
-    def _do(self, number: int, one: Operation) -> None:
-        session = self.store.session(one.session)
-        began, expected = time.monotonic_ns(), None
+    def _do(self, number: int, one: Operation, resumed: bool = False) -> None:
+        """Do an operation and tell what became of it; a `resumed` one began nobody knows when."""
+        began, expected = 0 if resumed else time.monotonic_ns(), None
         try:
+            session = self.store.session(one.session)
             if one.kind == "usage":
                 session.record_usage(f"{self.slot}.{number % 7}", input=1)
                 seqs = []
@@ -171,14 +182,15 @@ class Writer:
             return
         self.tell("answered", self.thread, number, began, time.monotonic_ns(), expected, list(seqs))
         if number % 8 == 0:
-            self._look(number, one, list(seqs))
+            with suppress(StoreBusyError):
+                self._look(one, list(seqs))
 
     def _keyed(self, one: Operation) -> list[int]:
         return self.store.session(one.session).append_many(
             [Message(role="user", content=text_of(name), key=name) for name in one.names]
         )
 
-    def _look(self, number: int, one: Operation, seqs: list[int]) -> None:
+    def _look(self, one: Operation, seqs: list[int]) -> None:
         """What was answered can be read, and trying it again changes nothing."""
         session = self.store.session(one.session)
         for name, seq in zip(one.names, seqs, strict=True):
@@ -186,10 +198,9 @@ class Writer:
             if found is None or found.text != text_of(name):
                 self.tell("!", f"{name} was answered as {one.session} {seq}; read: {found!r:.200}")
         if one.keyed:
-            with suppress(StoreBusyError):
-                again = self._keyed(one)
-                if again != seqs:
-                    self.tell("!", f"{one.names} was {seqs} and, tried again, {again}")
+            again = self._keyed(one)
+            if again != seqs:
+                self.tell("!", f"{one.names} was {seqs} and, tried again, {again}")
 
 
 def _read(plan: Plan, store: SessionStore, chance: random.Random, tell: Teller) -> None:

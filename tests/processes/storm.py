@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import mean
@@ -58,6 +59,8 @@ class Storm:
         self.wal_peak = 0
         self.wal_end = 0
         self.failed: list[str] = []
+        #: Seconds for which each process (slot and number) was stopped.
+        self.stopped: dict[str, float] = defaultdict(float)
         self._slots = [*(f"writer{number}" for number in range(processes)), *roles.ROLES]
         self._running: dict[int, str] = {}
         self._started = Counter[str]()
@@ -128,7 +131,10 @@ class Storm:
         self.counts["stops"] += 1
         self.counts["stops of the lock's holder"] += held
         self.counts["stops longer than others wait"] += held and seconds > self.plan.busy_seconds
+        began = time.monotonic()
         self._look(seconds)
+        slot = self._running[pid]
+        self.stopped[f"{slot}.{self._started[slot] - 1}"] += time.monotonic() - began
         if self.chance.random() < 0.2:
             self._kill(pid)
         else:
@@ -191,12 +197,16 @@ def settled_wal(path: Path) -> int:
         return Path(f"{path}-wal").stat().st_size
 
 
-def latencies(runs: list[Run]) -> list[str]:
+def latencies(runs: list[Run], stopped: Mapping[str, float]) -> list[str]:
     """Lines about how long answers took, and how much the slowest writer got."""
     lines = []
     for run in sorted(runs, key=lambda run: run.name):
         lines.append(f"  {run.name}: {len(run.waits):,} answers, {quantiles(run.waits)}")
-    rates = [len(run.waits) / run.seconds for run in runs if run.seconds >= RAN_LONG]
+    rates = [
+        len(run.waits) / seconds
+        for run in runs
+        if (seconds := run.seconds - stopped.get(run.name.split("/")[0], 0)) >= RAN_LONG
+    ]
     waits = [wait for run in runs for wait in run.waits]
     lines.append(f"all: {len(waits):,} answers, {quantiles(waits)}")
     if rates:
@@ -237,7 +247,7 @@ def main() -> int:
         print(f"{name}: {count:,}")
     print(f"write-ahead log: {storm.wal_peak:,} bytes at most, {storm.wal_end:,} at the end, "
           f"{settled:,} afterwards")  # fmt: skip
-    print(*latencies(told.runs), sep="\n")
+    print(*latencies(told.runs, storm.stopped), sep="\n")
     for one in found:
         print(f"VIOLATED {one}")
     print(f"seed {options.seed}: {len(found)} violated")
