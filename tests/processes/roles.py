@@ -24,13 +24,17 @@ from eventstore.log import reading
 
 
 class Plan(NamedTuple):
-    """What all processes of a storm know; `until` is a moment of the monotonic clock."""
+    """What all processes of a storm know.
+
+    `leaves`, when the reader goes for good, and `until` are moments of the monotonic clock.
+    """
 
     folder: str
     seed: int
     threads: int
     durability: str
     busy_seconds: float
+    leaves: float
     until: float
     operations: int
     pause: float
@@ -204,15 +208,11 @@ class Writer:
 
 
 def _read(plan: Plan, store: SessionStore, chance: random.Random, tell: Teller) -> None:
-    """Hold snapshots for long, so that the write-ahead log cannot begin anew; read in between.
-
-    It leaves when two thirds of the time are over.
-    """
-    until = plan.until - (plan.until - time.monotonic()) / 3
-    while time.monotonic() < until:
+    """Hold snapshots for long, so that the write-ahead log cannot begin anew; read in between."""
+    while time.monotonic() < plan.leaves:
         with store.log.snapshot() as connection:
             head = reading.head_of(connection)
-            time.sleep(min(chance.uniform(0.5, 10), max(0.0, until - time.monotonic())))
+            time.sleep(min(chance.uniform(0.5, 10), max(0.0, plan.leaves - time.monotonic())))
             [count] = connection.execute("SELECT count(*) FROM events").fetchall()[0]
             if reading.head_of(connection) != head or count != head.position:
                 tell("!", f"a snapshot at {head.position} showed {count} events")
