@@ -24,7 +24,7 @@ PROCESSES = (1, 4)
 def measure(context: Context) -> Iterator[Row]:
     """Rows at both durabilities, for one process and for several."""
     scale = context.scale
-    seconds = 0.5 if scale.quick else 3.0
+    seconds = 0.25 if scale.quick else 3.0
     rounds = max(1, scale.thread_rounds)
     for durability in ("normal", "full"):
         for processes in PROCESSES:
@@ -35,7 +35,7 @@ def measure(context: Context) -> Iterator[Row]:
                     _together(context, path, durability, processes, writers, seconds)
                     for _ in range(rounds)
                 ]
-                label = f"append, {writers} writers in {processes} processes, {durability}"
+                label = f"append, writers/processes {writers}/{processes}, {durability}"
                 yield from _rows(label, measured, seconds)
 
 

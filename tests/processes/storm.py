@@ -173,7 +173,7 @@ class Storm:
             size = self._wal()
             self.wal_peak = max(self.wal_peak, size)
             if time.monotonic() > self.plan.leaves:
-                self.wal_least = min(size, self.wal_least or size)
+                self.wal_least = size if self.wal_least is None else min(size, self.wal_least)
             if time.monotonic() >= until:
                 return
             time.sleep(0.02)
@@ -207,9 +207,8 @@ class Storm:
                 self.failed.append(f"{slot} ended with status {status}")
 
 
-def unbounded(storm: Storm, seconds: float) -> list[str]:
+def unbounded(least: int | None, seconds: float) -> list[str]:
     """Whether the write-ahead log stayed as long as the reader had made it; needs some seconds."""
-    least = storm.wal_least
     if least is None or seconds < LEAVES_EARLY or least <= WAL_LIMIT:
         return []
     return [f"{seconds:.0f} s without a reader, the write-ahead log still had {least:,} bytes"]
@@ -258,7 +257,9 @@ def main() -> int:
               f"{options.durability}, {options.seconds:g} s", flush=True)  # fmt: skip
         storm.run()
         told = Told(Path(folder), options.seed)
-        found = storm.failed + unbounded(storm, plan.until - plan.leaves) + check(told, path)
+        found = (
+            storm.failed + unbounded(storm.wal_least, plan.until - plan.leaves) + check(told, path)
+        )
     for name, count in sorted((storm.counts + told.counts).items()):
         print(f"{name}: {count:,}")
     print(f"write-ahead log: {storm.wal_peak:,} bytes at most, {storm.wal_end:,} at the end")

@@ -13,6 +13,7 @@ from engine_support import BUDGET
 from operations import KINDS, SHARED, name_of, operation, own_session, text_of
 from outcomes import Told, check
 from roles import Teller
+from storm import WAL_LIMIT, unbounded
 
 from eventstore import Message, SessionStore
 
@@ -169,3 +170,8 @@ def test_a_consumer_that_skips_is_found(tmp_path: Path) -> None:
     assert "of the consumer was given [1, 3]" in " ".join(
         check(Told(tmp_path, SEED), tmp_path / "s.db")
     )
+
+
+def test_a_write_ahead_log_that_stays_long_is_found() -> None:
+    assert unbounded(WAL_LIMIT, 60) == []
+    assert "still had" in unbounded(WAL_LIMIT + 1, 60)[0]
