@@ -117,27 +117,46 @@ def _tune(connection: apsw.Connection, durability: Durability) -> None:
         connection.execute(f"PRAGMA {pragma}").fetchall()
 
 
+#: Seconds after which a waiting writer tries for the lock more often, and no longer does.
+LOSING_SECONDS = (0.02, 2.0)
+
+
+def retry_pause(waited: float) -> float:
+    """Seconds until a writer that has waited this long tries for the lock again.
+
+    Whoever has just let go of the lock comes back for it within a part of a millisecond. One that
+    has lost to others a few times therefore tries more often than one that has just come: the
+    slower the commits are, the longer it would find the lock taken each time. When nobody gets
+    the lock for long, it is not lost to others but held, and trying often is of no use.
+    """
+    begin, end = LOSING_SECONDS
+    if begin <= waited < end:
+        return random.uniform(0.0005, 0.002)
+    return random.uniform(0.001, 0.02)
+
+
 def begin_immediate(cursor: apsw.Cursor, seconds: float = BUSY_SECONDS) -> None:
     """Take the write lock; waits for other processes with jitter, at most `seconds`.
 
-    Jitter shares the lock fairly between processes; SQLite's own busy handler starves some, so the
-    connection should have no busy timeout of its own. Raises `StoreBusyError` when the time is up.
+    `retry_pause` shares the lock fairly between processes; SQLite's own busy handler starves some,
+    so the connection should have no busy timeout of its own. Raises `StoreBusyError` when the time
+    is up.
     """
-    deadline = None
+    begun = None
     while True:
         try:
             cursor.execute("BEGIN IMMEDIATE")
             return
         except apsw.BusyError as error:
             now = time.monotonic()
-            if deadline is None:
-                deadline = now + seconds
-            if now >= deadline or interrupts.pending():
+            if begun is None:
+                begun = now
+            if now - begun >= seconds or interrupts.pending():
                 raise StoreBusyError(
                     f"another process held the write lock of {cursor.connection.filename} for "
                     f"{seconds:g} s; retry, or find the process that keeps a transaction open"
                 ) from error
-            time.sleep(random.uniform(0.001, 0.02))
+            time.sleep(retry_pause(now - begun))
 
 
 def rows_of(

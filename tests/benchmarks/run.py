@@ -30,6 +30,7 @@ import rows_export
 import rows_files
 import rows_follow
 import rows_history
+import rows_latency
 import rows_search
 import rows_tree
 from engines import BareInsert, ThisEngine
@@ -44,6 +45,7 @@ MODULES = (
     rows_files,
     rows_search,
     rows_follow,
+    rows_latency,
     rows_tree,
     rows_export,
     rows_bundle,

@@ -14,6 +14,8 @@ The log is the order: every answered append has a place in it. It explains what 
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from eventstore import Recorded, SessionStore
@@ -58,50 +60,72 @@ class History:
         return self.clock
 
 
-def violations(history: History, store: SessionStore) -> list[str]:
-    """What the log does not explain."""
-    events = list(store.log.read_all(content=True))
-    found = [f"position {one.position} at place {n}" for n, one in enumerate(events, 1)
-             if one.position != n]  # fmt: skip
-    for session in sorted({append.session for append in history.appends}):
-        stream = store.session(session).stream
-        own = [one for one in events if one.stream == stream]
-        appends = [append for append in history.appends if append.session == session]
+class _Placed(NamedTuple):
+    """An event of a session: the seq and text of a message, or whether it commutes with others."""
+
+    version: int
+    seq: int
+    text: str | None
+    commutes: bool
+
+
+def violations(
+    history: History, store: SessionStore, named: Callable[[str], str] = str
+) -> list[str]:
+    """What the log does not explain; `named` gives the name by which clients told of a text."""
+    found, sessions, count = [], defaultdict[int, list[_Placed]](list), 0
+    for count, one in enumerate(store.log.read_all(content=True), 1):
+        if one.position != count:
+            found.append(f"position {one.position} at place {count}")
+        sessions[one.stream].append(_placed(one, named))
+    told = defaultdict[str, list[Append]](list)
+    for append in history.appends:
+        told[append.session].append(append)
+    for session, appends in sorted(told.items()):
+        own = sessions[store.session(session).stream]
         found += _of_session(session, own, appends)
         reads = [read for read in history.reads if read.session == session]
         found += _of_reads(session, _texts(own), appends, reads)
-    texts = _texts(events)
-    found += [f"{text!r} is there {texts.count(text)} times" for text in sorted(set(texts))
-              if texts.count(text) > 1]  # fmt: skip
+    texts = Counter(text for own in sessions.values() for text in _texts(own))
+    found += [f"{text!r} is there {times} times" for text, times in texts.items() if times > 1]
     found += [f"nobody wrote {text!r}" for text in sorted(set(texts) - history.attempted)]
-    return found + _of_consumer(history, len(events))
+    return found + _of_consumer(history, count)
 
 
-def _texts(events: list[Recorded]) -> list[str]:
-    return [one.event.content.text for one in events if isinstance(one.event, MessageAppended)]
+def _placed(one: Recorded, named: Callable[[str], str]) -> _Placed:
+    event = one.event
+    if isinstance(event, MessageAppended):
+        assert event.content is not None
+        return _Placed(one.version, event.seq, named(str(event.content.text)), event.commutes)
+    return _Placed(one.version, 0, None, type(event).commutes)
 
 
-def _of_session(session: str, own: list[Recorded], appends: list[Append]) -> list[str]:
-    placed = {one.event.content.text: one for one in own if isinstance(one.event, MessageAppended)}
+def _texts(events: Iterable[_Placed]) -> list[str]:
+    return [one.text for one in events if one.text is not None]
+
+
+def _of_session(session: str, own: list[_Placed], appends: list[Append]) -> list[str]:
+    placed = {one.text: one for one in own if one.text is not None}
     found = []
     for append in appends:
         one = placed.get(append.text)
         if one is None:
             found.append(f"{session}: {append.text!r} was answered and is not there")
-        elif one.event.seq != append.seq:  # type: ignore[attr-defined]
-            found.append(f"{session}: {append.text!r} was said to be {append.seq}: {one.event}")
+        elif one.seq != append.seq:
+            found.append(f"{session}: {append.text!r} was said to be {append.seq}: {one}")
         elif append.expected is not None:
             between = own[append.expected : one.version - 1]
             found += [f"{session}: {append.text!r} expected {append.expected}, but {other}"
-                      for other in between if not type(other.event).commutes]  # fmt: skip
-    ordered = sorted(appends, key=lambda append: append.seq)
-    for number, later in enumerate(ordered):
-        found += [
-            f"{session}: {later.text!r} was answered before {earlier.text!r} began, "
-            "and stands behind it"
-            for earlier in ordered[:number]
-            if later.ended < earlier.began
-        ]
+                      for other in between if not other.commutes]  # fmt: skip
+    latest: Append | None = None
+    for append in sorted(appends, key=lambda append: append.seq):
+        if latest is not None and append.ended < latest.began:
+            found.append(
+                f"{session}: {append.text!r} was answered before {latest.text!r} began, "
+                "and stands behind it"
+            )
+        if latest is None or append.began > latest.began:
+            latest = append
     return found
 
 
