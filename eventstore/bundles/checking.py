@@ -92,7 +92,7 @@ def check_bundle(
     except BundleError as error:
         report.fault(False, str(error))
     except Exception as error:  # whatever it is, the bundle is not verified
-        report.fault(False, f"unreadable: {error!r}")
+        report.fault(False, f"unreadable: {str(error) or repr(error)}")
     report.verdict = _verdict(report)
     return report
 
