@@ -156,7 +156,7 @@ def _connected(path: Path, place: str, flags: int) -> Iterator[SqliteSource]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [path, *(path.withquoted(path.name + ending) for ending in _BESIDE)]
+    return [path, *(path.with_name(path.name + ending) for ending in _BESIDE)]
 
 
 def _size(path: Path) -> int:
