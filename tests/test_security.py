@@ -236,7 +236,7 @@ COMMANDS = (
     "checkpoint --vkey T", "keys list", "keys new T", "keys show --key T", "keys T",
     "export target --format markdown -o -", "export target --format html -o page.html",
     "export T --format markdown -o -", "export target --format T", "verify-bundle T",
-    "verify-bundle . --key T", "backup sessions.db T", "salvage sessions.db new.db",
+    "verify-bundle . --key T", "backup T", "backup ok.db", "salvage new.db",
     "salvage T new2.db", "hold place target T", "hold place target held --by T --reason T",
     "hold place target held --by desk --reason court", "hold list", "hold release target T",
     "erase target --yes", "hold release target held", "retain --policy T",
