@@ -8,9 +8,7 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,8 @@ from cli_support import HOSTILE, db, run
 from eventstore import Message, SessionStore, ToolCall
 from eventstore.backup import backup
 from eventstore.checkpoints import side_file
-from eventstore.checkpoints.anchors import FileAnchor
 from eventstore.checkpoints.git_anchor import GitAnchor
 from eventstore.cli import main
-from eventstore.doctor import examine
 from eventstore.doctor.fixing import SUFFIX
 from eventstore.errors import AnchorError, EventStoreError
 from eventstore.exports.names import file_name
@@ -240,7 +236,7 @@ COMMANDS = (
     "checkpoint --vkey T", "keys list", "keys new T", "keys show --key T", "keys T",
     "export target --format markdown -o -", "export target --format html -o page.html",
     "export T --format markdown -o -", "export target --format T", "verify-bundle T",
-    "verify-bundle . --key T", "backup sessions.db T", "salvage sessions.db new.db",
+    "verify-bundle . --key T", "backup T", "backup ok.db", "salvage new.db",
     "salvage T new2.db", "hold place target T", "hold place target held --by T --reason T",
     "hold place target held --by desk --reason court", "hold list", "hold release target T",
     "erase target --yes", "hold release target held", "retain --policy T",
@@ -257,7 +253,7 @@ COMMANDS = (
 
 
 def called(command: str) -> list[str]:
-    return [word.replace("T", HOSTILE) if word.strip("-:file git").startswith("T") else word
+    return [word.replace("T", HOSTILE) if re.match(r"(-+|[a-z+]+:)?T", word) else word
             for word in command.split()]  # fmt: skip
 
 
@@ -301,7 +297,7 @@ def test_the_names_in_a_foreign_file_do_not_reach_the_terminal_either(db: Path) 
     connection.execute("UPDATE events SET type = type || ? WHERE position = 9", (HOSTILE,))
     connection.execute("UPDATE sessions SET model = ?, source = ?", (HOSTILE, HOSTILE))
     connection.execute("UPDATE consumers SET name = name || ?", (HOSTILE,))
-    connection.execute('CREATE TABLE "%s" (a)' % HOSTILE.replace('"', '""'))
+    connection.execute(f'CREATE TABLE "{HOSTILE}" (a)')
     connection.close()
     raw = []
     for command in COMMANDS:
@@ -356,7 +352,8 @@ def test_whatever_is_created_is_readable_by_its_owner_alone(
             ["keys", "new", "example.com/log"], ["checkpoint", "--db", "s.db"],
             ["checkpoint", "--db", "s.db", "--anchor", "file:anchored"],
             ["backup", "s.db", "backup.db"], ["salvage", "backup.db", "salvaged.db"],
-            ["restore", "backup.db", "s.db"], ["fixture", "plain", "-o", "f", "--db", "s.db"], ["demo"],
+            ["restore", "backup.db", "s.db"], ["fixture", "plain", "-o", "f", "--db", "s.db"],
+            ["demo"],
         ):  # fmt: skip
             done = run(*words)
             assert done.exit_code in (0, 1), (words, done.output)
@@ -474,3 +471,81 @@ def test_an_odd_environment_is_an_error_in_one_line(value: str, db: Path) -> Non
         assert done.exit_code in (0, 1, 2), (variable, done.output)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         assert RAW.findall(done.stdout + done.stderr) == []
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+#: Words that stand for what was erased or redacted.
+ERASED = "the erased words 5f1d"
+API_KEY = "sk-ant-api03-" + "aB3" * 31 + "-AA"
+
+
+def test_what_was_erased_or_redacted_is_in_no_log_warning_or_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Errors quote what a caller gave as an id, a name, `by` or `reason`, and no content."""
+    caplog.set_level(logging.DEBUG)
+    said = []
+    path = tmp_path / "s.db"
+    with SessionStore.open(path) as store:
+        session = store.create("a")
+        session.append("user", ERASED, key="k1")
+        session.append("user", f"key {API_KEY}", key="k2")
+        first = session.message(1).position
+        for attempt in (
+            lambda: session.append("user", ERASED + "!", key="k1"),
+            lambda: session.append("user", f"{API_KEY}!", key="k2"),
+            lambda: session.append("user", {ERASED: {1, 2}}),
+            lambda: session.append("user", [ERASED, float("nan")]),
+            lambda: session.append("user", ERASED, metadata={"a": object()}),
+            lambda: session.erase_events([first, 999], by="desk"),
+            lambda: session.compact(5, 9, ERASED),
+        ):
+            with pytest.raises((EventStoreError, TypeError, ValueError)) as caught:
+                attempt()
+            said.append(str(caught.value))
+        session.erase_events([first], by="desk")
+        session.append("user", ERASED, key="k1")
+    for words in (["redact", "--all", "--yes"], ["erasures"], ["verify"], ["doctor"], ["check"],
+                  ["erase", "a", "--only", "--yes"], ["show", "a"], ["log", "--content"],
+                  ["salvage", path, tmp_path / "n.db"]):  # fmt: skip
+        done = run(*words, "--db", path)
+        said += [done.stderr, done.stdout if words[0] not in ("show", "log") else ""]
+    log = tmp_path / "log.jsonl"
+    with SessionStore.open(tmp_path / "o.db") as store:
+        store.create("o").append("user", ERASED)
+        export(store, "events-jsonl", log, record=False)
+    for old, new in ((ERASED, ERASED + "!"), ('"salt":"', '"salt":"0'), ("message.", "massage.")):
+        changed = tmp_path / "changed.jsonl"
+        changed.write_text(log.read_text().replace(old, new))
+        said.append(run("import", changed, "--db", tmp_path / "n2.db").output)
+    told = "\n".join([*said, caplog.text, *capfd.readouterr()])
+    assert ERASED not in told
+    assert API_KEY not in told
+
+
+def test_a_private_key_is_in_no_error_and_no_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cryptography", reason="the extra [sign] is not installed")
+    key, said = tmp_path / "a.key", []
+    with warnings.catch_warnings(record=True) as caught:
+        said.append(run("keys", "new", "example.com/log", "--key", key).output)
+        secret = key.read_text().strip()
+        private = secret.rpartition("+")[2]
+        db = tmp_path / "s.db"
+        SessionStore.open(db).close()
+        for text in (secret, secret + "x", secret[:-2], secret.replace("PRIVATE", "PUBLIC"),
+                     secret.replace("+", " "), f"{secret}\n{secret}",
+                     secret[:30] + "!" + private):  # fmt: skip
+            key.write_text(text + "\n")
+            for words in (["keys", "show", "--key", key], ["keys", "list"],
+                          ["checkpoint", "--key", key, "--db", db]):  # fmt: skip
+                said.append(run(*words).output)
+        key.chmod(0o644)
+        said.append(run("keys", "show", "--key", key).output)
+        said.append(run("keys", "show", EVENTSTORE_KEY=str(key)).output)
+    told = "\n".join([*said, *(str(one.message) for one in caught)])
+    assert private not in told
+    assert private[:24] not in told
+    assert "others can read" in told or os.name != "posix"

@@ -36,7 +36,7 @@ def parse(text: str) -> Checkpoint:
     """Read the text of a checkpoint note; raises `NoteError`."""
     if not text.endswith("\n"):
         raise NoteError("the text of a checkpoint ends in a newline")
-    note.check_characters(text)
+    note.checked_text(text)
     lines = text[:-1].split("\n")
     if len(lines) < 3 or not all(lines):
         raise NoteError("a checkpoint is at least three lines, and none of them is empty")

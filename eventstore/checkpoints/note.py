@@ -64,7 +64,7 @@ class Verifier(Protocol):
 
 def parse(data: bytes | str) -> Note:
     """Read a note; raises `NoteError` for one that is not written as the text asks for."""
-    written = _checked_text(data)
+    written = checked_text(data)
     text, gap, lines = written.rpartition("\n\n")
     if not gap:
         raise NoteError("a note has a blank line before its signatures, this has none")
@@ -76,7 +76,8 @@ def parse(data: bytes | str) -> Note:
     return Note(text + "\n", tuple(_signature(line) for line in signed))
 
 
-def _checked_text(data: bytes | str) -> str:
+def checked_text(data: bytes | str) -> str:
+    """The text of a note or a part of one; raises `NoteError` for what no note can have."""
     try:
         written = data if isinstance(data, str) else data.decode()
         size = len(written.encode())
@@ -110,7 +111,7 @@ def check_name(name: str) -> None:
     """Raise `NoteError` for what cannot be a key's name: it is part of a line of words."""
     if not name or "+" in name or any(one.isspace() for one in name):
         raise NoteError(f"{name!r} is no name of a key: it is empty, or has a space or a plus")
-    _checked_text(name)
+    checked_text(name)
 
 
 def encode(data: bytes) -> str:

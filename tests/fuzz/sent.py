@@ -312,7 +312,7 @@ def _whole() -> tuple[bytes, frozenset[str]]:
 
 
 def salvage(data: bytes) -> None:
-    """Of a damaged file only what was in it is saved; the losses are told; the file is left alone."""
+    """Of a damaged file only what was in it is saved, and the rest is told; it is left alone."""
     whole, leaves = _whole()
     content = bytearray(whole)
     for at in range(0, len(data) - 4, 5):

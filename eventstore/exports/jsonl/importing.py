@@ -82,7 +82,9 @@ class _Taking:
         number, read = 0, 0
         try:
             with self._path.open("rb") as file:
-                for number, data in enumerate(file, 1):
+                for number, data in enumerate(iter(lambda: file.readline(lines.LINE_MAX), b""), 1):
+                    if len(data) == lines.LINE_MAX:
+                        raise ImportFailedError(f"a line has at most {lines.LINE_MAX - 1} bytes")
                     self._take(number, data)
                     read += len(data)
                     if number % _TOLD_EVERY == 0:

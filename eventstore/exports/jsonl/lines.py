@@ -24,6 +24,9 @@ FORMAT = "agent-eventstore/events"
 VERSION = 1
 MADE_BY = f"agent-eventstore {__version__}"
 
+#: Bytes of a line at most: more than SQLite holds in one value.
+LINE_MAX = 1 << 30
+
 #: How a header begins, by which a file is recognised.
 BEGIN = f'{{"line":"header","format":"{FORMAT}"'.encode()
 
