@@ -17,6 +17,7 @@ from eventstore.doctor import examine
 from eventstore.erasing import Selection
 from eventstore.erasing import erase as erase_selected
 from eventstore.events import catalogue as ev
+from eventstore.log import reading
 from eventstore.redaction import Redactor, named, redact
 from eventstore.salvage import salvage
 from projections.base import Projection
@@ -345,3 +346,19 @@ def test_redacted_afterwards_and_redacted_at_append_read_the_same(
             for store in (later, before)
         )
         assert one == other
+
+
+def test_reading_events_without_content_does_not_look_through_the_whole_log(
+    tmp_path: Path,
+) -> None:
+    """For each event without content, the log was scanned for a redaction of it."""
+    with SessionStore.open(tmp_path / "s.db") as store:
+        for sql, values in (
+            (reading._EVENTS_WITH_CONTENT + reading._OF_LOG, (0, 9, 9)),
+            (reading._EVENTS_WITH_CONTENT + reading._OF_STREAM, (1, 0, 9, 9)),
+            (reading._LAST_EVENTS, (0, 0, 9)),
+        ):
+            with store.log.reader() as connection:
+                steps = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            plan = [str(step[-1]) for step in steps]
+            assert "SEARCH r USING INDEX events_by_redacted (<expr>=?)" in plan, plan

@@ -33,7 +33,8 @@ def body(contents: str, schema: str = "") -> str:
 
     `schema` is the database, with a dot, for a statement that must name it.
     """
-    found = _OF.format(f"{contents}.position", schema)
+    # The plus keeps the column's affinity out of the comparison, with which no index serves it.
+    found = _OF.format(f"+{contents}.position", schema)
     return f"coalesce({contents}.body, (SELECT rc.body {found}))"
 
 
