@@ -85,7 +85,7 @@ def convert(value: Any, type_: type[T]) -> T:
     """Give a decoded JSON value its type; raises `EventFormatError` when it does not fit."""
     try:
         return msgspec.convert(value, type_)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         name = getattr(type_, "__name__", str(type_))
         raise EventFormatError(f"stored value is no {name}: {error}") from error
 

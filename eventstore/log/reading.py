@@ -83,14 +83,15 @@ Fetch: TypeAlias = Callable[[bytes], bytes | None]
 
 
 def event_of(
-    position: int, name: str, schema: int, facts: str, body: bytes | None, fetch: Fetch
+    position: int, name: str, schema: int, facts: str | None, body: bytes | None, fetch: Fetch
 ) -> Event:
     """The event in these columns; `fetch` gives the blob of a digest.
 
     Raises `CorruptStoreError` naming the position when it cannot be read.
     """
     present = stored.PRESENT.get((name, schema))
-    if present is not None and (body is None or MARK_BYTE not in body or not has_marks(body)):
+    plain = body is None or MARK_BYTE not in body or not has_marks(body)
+    if present is not None and plain and facts is not None:
         decode_facts, decode_content = present
         try:
             event = decode_facts(facts)
@@ -101,7 +102,8 @@ def event_of(
             pass  # the long way knows what msgspec does not, or says what is wrong
     try:
         content = None if body is None else blobs.read_content(name, schema, body, fetch)
-        return stored.read(name, schema, facts.encode(), content)
+        # In a damaged file even what cannot be NULL is.
+        return stored.read(name, schema, (facts or "").encode(), content)
     except (EventFormatError, CorruptStoreError) as error:
         raise CorruptStoreError(f"event {position} ({name}) cannot be read: {error}") from error
 

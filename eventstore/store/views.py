@@ -154,8 +154,10 @@ def message_views(
          committed, wiped) in rows:  # fmt: skip
         event: Any = None
         content: MessageContent | None = None
-        if (name, schema) == _APPENDED and (
-            body is None or MARK_BYTE not in body or not has_marks(body)
+        if (
+            (name, schema) == _APPENDED
+            and facts is not None
+            and (body is None or MARK_BYTE not in body or not has_marks(body))
         ):
             try:
                 event = facts_of(facts)

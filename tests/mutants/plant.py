@@ -81,7 +81,7 @@ def run_tests(breakage: Breakage, copy: Path) -> Outcome:
     """Run a breakage's tests in the copy as it is."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-rfE", "--tb=no", "-p",
                "no:cacheprovider", *breakage.tests]  # fmt: skip
-    settings = {**os.environ, "PYTHONPATH": str(copy)}
+    settings = {**os.environ, "PYTHONPATH": str(copy), "EVENTSTORE_TEST_BUDGET": "1"}
     try:
         done = subprocess.run(
             command, cwd=copy, env=settings, capture_output=True, text=True, timeout=SECONDS_MAX,
