@@ -1,6 +1,6 @@
 """Fail every call to the disk once, and lose the power at every one of them.
 
-    python tests/faults/sweep.py [--budget 0.1] [--seeds 5] [--only append]
+    python tests/faults/sweep.py [--budget 0.1] [--seeds 5] [--only append] [--jobs 4]
 
 prints what was swept; for each violation it prints the scenario, the fault and the seed.
 """
@@ -8,6 +8,8 @@ prints what was swept; for each violation it prints the scenario, the fault and 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +35,9 @@ from eventstore.testing.faults import Fault, FaultyDisk, Kind, Outcome
 
 #: Characters of a violation that are printed.
 SHOWN_MAX = 600
+
+#: Cases that a process is given at a time.
+SHARE = 20
 
 #: How a call of a kind can fail.
 OUTCOMES: dict[Kind, tuple[Outcome, ...]] = {
@@ -124,6 +129,44 @@ def sample(cases: Sequence[Case], budget: float, seed: int) -> list[Case]:
     return random.Random(seed).sample(list(cases), count)
 
 
+class Share(NamedTuple):
+    """Cases for one process; a scenario holds functions and goes to another by its number."""
+
+    base: Path
+    number: int
+    faults: list[tuple[Fault, int]]
+
+
+def swept(share: Share) -> list[tuple[str, list[str]]]:
+    """Run the cases of a share; those of which something does not hold, and what."""
+    scenario, known = SCENARIOS[share.number], _known(share.base, share.number)
+    cases = (Case(scenario, fault, seed) for fault, seed in share.faults)
+    tried = ((str(case), attempt(case, share.base, known)) for case in cases)
+    return [(name, found) for name, found in tried if found]
+
+
+@cache
+def _known(base: Path, number: int) -> Baseline:
+    with tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name:
+        return baseline(SCENARIOS[number], base, Path(name))
+
+
+def shares(base: Path, options: argparse.Namespace) -> Iterator[Share]:
+    """The chosen cases of each scenario; prints how many they are."""
+    for number, scenario in enumerate(SCENARIOS):
+        if options.only not in scenario.name:
+            continue
+        known = _known(base, number)
+        cases = [*failing(scenario, known), *powerless(scenario, known, options.seeds)]
+        chosen = [(one.fault, one.seed) for one in sample(cases, options.budget, options.seed)]
+        print(
+            f"{scenario.name}: {known.calls} calls, {len(chosen)} of {len(cases)} cases",
+            flush=True,
+        )
+        for start in range(0, len(chosen), SHARE):
+            yield Share(base, number, chosen[start : start + SHARE])
+
+
 def main() -> int:
     """Sweep and print; 1 when something did not hold."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,28 +174,27 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="outcomes of each power loss")
     parser.add_argument("--seed", type=int, default=0, help="which cases a budget chooses")
     parser.add_argument("--only", default="", help="scenarios with this in their name")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     options = parser.parse_args()
-    begun, broken, swept = time.monotonic(), 0, Counter[str]()
-    with tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name:
+    begun, broken, outcomes = time.monotonic(), 0, Counter[str]()
+    with (
+        tempfile.TemporaryDirectory(prefix="eventstore-faults-") as name,
+        multiprocessing.Pool(options.jobs) as pool,
+    ):
         base = Path(name) / "base.db"
         make_base(base)
-        for number, scenario in enumerate(SCENARIOS):
-            if options.only not in scenario.name:
-                continue
-            (Path(name) / str(number)).mkdir()
-            known = baseline(scenario, base, Path(name) / str(number))
-            cases = [*failing(scenario, known), *powerless(scenario, known, options.seeds)]
-            chosen = sample(cases, options.budget, options.seed)
-            print(f"{scenario.name}: {known.calls} calls, {len(chosen)} of {len(cases)} cases")
-            for case in chosen:
-                swept[str(case.fault.outcome)] += 1
-                found = attempt(case, base, known)
-                if found:
-                    broken += 1
-                    shown = (one[:SHOWN_MAX] for one in found)
-                    print(f"VIOLATED {case}", *shown, sep="\n  ", flush=True)
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(swept.items()))
-    print(f"{sum(swept.values())} cases ({counts}), {broken} violated, "
+        chosen = list(shares(base, options))
+        for share in chosen:
+            outcomes.update(str(fault.outcome) for fault, _ in share.faults)
+        for number, found in enumerate(pool.imap_unordered(swept, chosen), 1):
+            if number % 50 == 0:
+                print(f"{number} of {len(chosen)} shares, {broken} violated", file=sys.stderr)
+            for case, what in found:
+                broken += 1
+                shown = (one[:SHOWN_MAX] for one in what)
+                print(f"VIOLATED {case}", *shown, sep="\n  ", flush=True)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    print(f"{sum(outcomes.values())} cases ({counts}), {broken} violated, "
           f"{time.monotonic() - begun:.0f} s, seed {options.seed}")  # fmt: skip
     return 1 if broken else 0
 
