@@ -7,9 +7,7 @@ readable by its owner only. It takes its name when it has been verified.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +15,9 @@ import apsw
 from msgspec import Struct
 
 from eventstore.errors import CorruptStoreError, StoreError
+from eventstore.files import put, sync
 from eventstore.log import engine, reading
+from eventstore.log.partial import partial_file
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.verification import Finding, verify
@@ -68,10 +68,9 @@ def backup(
             _compare(log, before, head)
             size = partial.stat().st_size
             _check_target(target, Path(log.path), overwrite=overwrite)
-            os.replace(partial, target)
+            put(partial, target)
     finally:
         log.close()
-    sync_folder(target)
     return Backup(path=str(target), size=size, head=head, findings=tuple(findings))
 
 
@@ -84,25 +83,6 @@ def _check_target(target: Path, store: Path, *, overwrite: bool) -> None:
         raise StoreError(f"{target} is the store itself")
     if Path(f"{target}-wal").exists():
         raise StoreError(f"{target} is in use: there is a write-ahead log beside it")
-
-
-@contextmanager
-def partial_file(target: Path) -> Iterator[Path]:
-    """An empty private file beside the target, gone at the end unless it took the target's name."""
-    partial = target.with_name(f"{target.name}.partial")
-    _remove(partial)
-    if not engine.create_file(partial):
-        raise StoreError(f"{partial} is being written by somebody else")
-    try:
-        yield partial
-    finally:
-        _remove(partial)
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}{suffix}")
 
 
 def copy_into(log: SqliteLog, partial: Path, told: Progress) -> None:
@@ -148,22 +128,3 @@ def _compare(log: SqliteLog, before: Head, head: Head) -> None:
             f"the copy ends with event {head.position}, which is not what {log.path} has there; "
             "nothing was written"
         )
-
-
-def sync(path: Path) -> None:
-    """Have the disk keep a file that no SQLite connection of this process has open."""
-    number = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def sync_folder(path: Path) -> None:
-    """Have the disk keep a file's name, where the system can."""
-    if os.name == "posix":
-        number = os.open(path.absolute().parent, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

@@ -15,11 +15,13 @@ from pathlib import Path
 import apsw
 from msgspec import Struct
 
-from eventstore.backup.copying import Progress, copy_into, examined, partial_file, sync, sync_folder
+from eventstore.backup.copying import Progress, copy_into, examined
 from eventstore.backup.erasures import Erasure, apply, erasures_in, read_from
 from eventstore.checkpoints.beginning import Past, begin_anew, past_of
 from eventstore.errors import CorruptStoreError, InvalidValueError, StoreBusyError, StoreError
+from eventstore.files import put, sync
 from eventstore.log import engine, schema
+from eventstore.log.partial import partial_file
 from eventstore.log.port import Head
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.session_store import SessionStore
@@ -72,7 +74,6 @@ def restore(
             head = _copy(source, partial, told)
             erased, origin = _finish(partial, found, _past(old), told)
             replaced = _swap(partial, target, old)
-    sync_folder(target)
     return Restored(
         path=str(target), head=head, erased=tuple(erased), replaced=replaced, origin=origin
     )
@@ -189,7 +190,7 @@ def _swap(partial: Path, target: Path, old: apsw.Connection | None) -> str | Non
     for suffix in ("-wal", "-shm"):  # of a file that cannot be read, or that is gone
         with suppress(FileNotFoundError):
             os.replace(f"{target}{suffix}", f"{replaced or _free_name(target)}{suffix}")
-    os.replace(partial, target)
+    put(partial, target)
     return None if replaced is None else str(replaced)
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from eventstore.checkpoints import checkpoint
 from eventstore.errors import AnchorError, NoteError
+from eventstore.files import sync_names
 
 
 class Anchor(Protocol):
@@ -73,6 +74,7 @@ class FileAnchor:
                 os.fsync(number)
             finally:
                 os.close(number)
+            sync_names(self.path.parent)
         except OSError as error:
             raise AnchorError(f"{self.path} did not take the note: {error.strerror}") from error
         return hashlib.sha256(line).hexdigest()

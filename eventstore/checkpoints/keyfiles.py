@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from eventstore.checkpoints.keys import SignerKey, VerifierKey
 from eventstore.errors import SigningError
-from eventstore.folders import make_private
+from eventstore.files import make_private, sync_names
 
 VARIABLE = "EVENTSTORE_KEY"
 
@@ -76,6 +76,7 @@ def create(name: str, file: str | Path | None = None) -> KeyFile:
         stream.write(f"{key.secret}\n")
         stream.flush()
         os.fsync(stream.fileno())
+    sync_names(path.absolute().parent)
     return KeyFile(path=str(path), verifier=key.verifier)
 
 

@@ -15,7 +15,7 @@ from eventstore.checkpoints import checkpoint
 from eventstore.checkpoints.checkpoint import Checkpoint
 from eventstore.checkpoints.keyfiles import state_folder
 from eventstore.errors import CheckpointError, NoteError
-from eventstore.folders import make_private
+from eventstore.files import make_private, put
 
 
 def default_for(store: str) -> Path:
@@ -56,18 +56,8 @@ def write(path: Path, note: str) -> None:
             stream.write(note)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, path)
-        _sync_folder(path)
+        put(partial, path)
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
         raise CheckpointError(f"the side file {path} cannot be written: {error}") from error
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":
-        number = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)

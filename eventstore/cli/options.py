@@ -20,7 +20,7 @@ from eventstore.errors import (
     StoreMissingError,
     UnknownSessionError,
 )
-from eventstore.folders import make_private
+from eventstore.files import make_private
 from eventstore.log.engine import MEMORY
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore

@@ -24,6 +24,7 @@ from eventstore.events.catalogue import ExportContent, ExportCreated
 from eventstore.exports import chosen, registry
 from eventstore.exports.names import file_name
 from eventstore.exports.registry import CONTENTS, Exporter, Request
+from eventstore.files import put, sync_tree
 from eventstore.log.port import Actor, Head
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.store import own
@@ -221,7 +222,7 @@ def _new_file(place: Path, *, force: bool) -> Iterator[IO[bytes]]:
             os.fsync(number)
         if place.exists() and not force:
             raise ExportFailedError(f"{place} was made by somebody else meanwhile")
-        os.replace(name, place)
+        put(Path(name), place)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(name)
@@ -238,6 +239,7 @@ def _new_folder(place: Path) -> Iterator[Path]:
             path.chmod(0o700 if path.is_dir() else 0o600)
         with suppress(FileNotFoundError):
             place.rmdir()  # an empty one is in the way on some systems
-        os.rename(folder, place)
+        sync_tree(folder)
+        put(folder, place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
@@ -21,10 +20,12 @@ from msgspec import Struct
 from eventstore.errors import NotAStoreError, StoreError
 from eventstore.events import stored
 from eventstore.events.catalogue import Run, SessionContent
+from eventstore.files import put, sync
 from eventstore.log import blobs, losses, restoring
 from eventstore.log.engine import Durability
 from eventstore.log.entry import ZEROS, commitment_of
 from eventstore.log.pages import Image
+from eventstore.log.partial import partial_file
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
 from eventstore.salvage import filling
@@ -76,22 +77,13 @@ def salvage(broken: str | Path, new: str | Path, *, progress: Progress | None = 
         found.read(lambda page, pages: told("pages", page, pages))
         if not found.events:
             raise NotAStoreError(f"{broken}: no event of a log can be read in it")
-        partial = target.with_name(f"{target.name}.partial")
-        _remove(partial)
-        try:
+        with partial_file(target) as partial:
             report = _write(found, partial, told)
-            os.replace(partial, target)
-        finally:
-            _remove(partial)
+            sync(partial)
+            put(partial, target)
     finally:
         image.close()
     return report
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            os.unlink(f"{path}{suffix}")
 
 
 def _write(found: Found, path: Path, told: Progress) -> Report:

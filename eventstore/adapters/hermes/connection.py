@@ -11,7 +11,7 @@ from eventstore.adapters.hermes import errors
 from eventstore.adapters.hermes.errors import translated
 from eventstore.adapters.hermes.home import DEFAULT_DB_PATH
 from eventstore.errors import NotAStoreError, SessionClosedError, VersionConflictError
-from eventstore.folders import make_private
+from eventstore.files import make_private
 from eventstore.log.engine import Durability
 from eventstore.log.port import ANY, unchanged_since
 from eventstore.log.sqlite import now_us

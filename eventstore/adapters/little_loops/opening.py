@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eventstore.adapters.little_loops.errors import of_the_store
-from eventstore.folders import make_private
+from eventstore.files import make_private
 from eventstore.log.engine import MEMORY
 from eventstore.store.session_store import SessionStore
 

@@ -19,7 +19,7 @@ from eventstore.adapters.nanobot.picture import Wanted
 from eventstore.adapters.nanobot.session import Session
 from eventstore.adapters.nanobot.storage import Listed, Storage
 from eventstore.adapters.nanobot.times import moment
-from eventstore.folders import make_private
+from eventstore.files import make_private
 from eventstore.importers.nanobot.files import import_session, key_in
 from eventstore.log.engine import Durability
 from eventstore.store.session_store import SessionStore

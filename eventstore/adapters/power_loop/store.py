@@ -36,7 +36,7 @@ from eventstore.adapters.power_loop.usage import commands_of as usage_commands
 from eventstore.adapters.power_loop.usage import rows_of as usage_rows
 from eventstore.errors import EventStoreError, NotAStoreError, SpawnDepthError, UnknownSessionError
 from eventstore.events.catalogue import Kind, Lifecycle
-from eventstore.folders import make_private
+from eventstore.files import make_private
 from eventstore.log.engine import MEMORY, Durability
 from eventstore.log.port import Actor
 from eventstore.session import commands as do
