@@ -77,6 +77,14 @@ class Projection(ABC):
         Runs inside a transaction that also moves the checkpoint. May raise to refuse an event.
         """
 
+    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
+        """What `apply` does for one message without tool calls, which nearly every commit is.
+
+        Built-in projections that such a message concerns are asked for it; they may have a shorter
+        way than `apply`.
+        """
+        self.apply(cursor.connection, [recorded])
+
     def erase(self, connection: apsw.Connection, events: Iterable[Recorded]) -> None:  # noqa: B027
         """Take the text of these events out of the tables: it is about to be wiped.
 

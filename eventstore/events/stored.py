@@ -22,7 +22,15 @@ from eventstore.errors import (
     SchemaTooNewError,
 )
 from eventstore.events import plain_text
-from eventstore.events.catalogue import CATALOGUE, Content, CustomEvent, Event, UnknownEvent
+from eventstore.events.catalogue import (
+    CATALOGUE,
+    Content,
+    CustomEvent,
+    Event,
+    MessageAppended,
+    MessageContent,
+    UnknownEvent,
+)
 from eventstore.events.upcasting import upcast
 
 #: A custom event's type: ASCII, at most 64 characters, in the ``x.`` namespace.
@@ -95,6 +103,23 @@ def store(event: Event) -> StoredForm:
     form = StoredForm(name, schema, codec.encode(bare), body, commutes)
     _check(event, form)
     return form
+
+
+_MESSAGE = _types[MessageAppended]
+
+
+def store_plain(seq: int, role: str, text: str) -> tuple[MessageAppended, StoredForm]:
+    """A message of a usual role that is a text and nothing else, and its bytes.
+
+    They are not read back: a number, one of a few roles and a text cannot come back as anything
+    else. Raises one of `codec.NOT_SIMPLE` for a lone surrogate, which `store` knows to store.
+    """
+    event = MessageAppended(seq=seq, role=role)
+    content = MessageContent(text=text)
+    facts, body = codec.encode_simply(event), codec.encode_simply(content)
+    force_setattr(event, "content", content)
+    form = (_MESSAGE.name, _MESSAGE.schema, facts, body, _MESSAGE.commutes)
+    return event, tuple.__new__(StoredForm, form)
 
 
 def _store_custom(event: Event) -> StoredForm:

@@ -166,7 +166,7 @@ class SqliteLog:
             self._begin()
             alone = len(members) == 1
             for member in members:
-                self._work(member, transaction.beginning() if alone else transaction.mark())
+                self._work(member, None if alone else transaction.mark())
             transaction.flush()
             committing = True
             self._cursor.execute("COMMIT")
@@ -207,8 +207,11 @@ class SqliteLog:
                 self._known = head
         self._transaction.begin(head)
 
-    def _work(self, member: Member[Any], mark: Mark) -> None:
-        """Run one member; when it fails, it fails alone, and all since the mark is forgotten."""
+    def _work(self, member: Member[Any], mark: Mark | None) -> None:
+        """Run one member; when it fails, it fails alone, and all since the mark is forgotten.
+
+        Without a mark all of the transaction is, since it has no other member.
+        """
         transaction = self._transaction
         try:
             if member.exclusive:
@@ -219,7 +222,7 @@ class SqliteLog:
         except Exception as error:
             if transaction.changed or member.exclusive:
                 raise  # it may have written by itself: the whole transaction is rolled back
-            transaction.undo_to(mark)
+            transaction.undo_to(transaction.beginning() if mark is None else mark)
             member.error = self._translated(error)
 
     def _publish(self) -> None:

@@ -17,10 +17,11 @@ from msgspec.structs import replace
 from eventstore.errors import KeyReusedError, PartialRetryError, VersionConflictError
 from eventstore.events import stored
 from eventstore.events.catalogue import ContentRedacted, Event
+from eventstore.events.stored import StoredForm
 from eventstore.log import blobs, reading, redactions
 from eventstore.log.entry import SALT_BYTES, UID_BYTES, ZEROS, commitment_of, leaf_of
 from eventstore.log.memory import Memory
-from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, Redact, StreamHead
+from eventstore.log.port import ANY, Actor, Expected, Head, NewEvent, Recorded, Redact, StreamHead
 
 #: Writes derived rows for events that are being appended: ``(connection, events, head before)``.
 Inline = Callable[[apsw.Connection, list[Recorded], Head], None]
@@ -30,7 +31,8 @@ _INSERT_EVENT = (
     "INSERT INTO events (position, stream, version, type, schema, recorded_at, actor, facts, "
     "idempotency_key, commitment, leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, ?)"
+#: The body is given as the bytes that were hashed, which saves making text and bytes of them again.
+_INSERT_CONTENT = "INSERT INTO contents (position, salt, body) VALUES (?, ?, CAST(? AS TEXT))"
 _INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
 _INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
@@ -99,6 +101,8 @@ class SqliteTransaction:
         self._keyed = Memory()
         self._inline = inline
         self._redact = redact
+        #: Whether the log redacts what is appended.
+        self.redacts = redact is not None
         self._recorded: list[Recorded] = []
         self._rows: list[tuple[Any, ...]] = []
         self._content_rows: list[tuple[Any, ...]] = []
@@ -120,9 +124,10 @@ class SqliteTransaction:
 
     def stream(self, session_id: str) -> StreamHead | None:
         """The newest stream with this session id."""
-        number = self._streams.recall(session_id)
+        recall = self._streams.recall
+        number = recall(session_id)
         if number is not None:
-            return self.stream_by_id(number)
+            return recall(number) or self.stream_by_id(number)
         head = reading.stream_head(self.connection, session_id)
         if head is not None:
             self._keep(head)
@@ -181,54 +186,72 @@ class SqliteTransaction:
         if self._redact is not None:
             kept, told = self._redact(events, self.head.position + 1)
             events = [*kept, *told]
-        return self._buffer(head, events)
+        return self._buffer_all(head, events)
 
-    def _buffer(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
-        """Give events their positions, versions and leaves, and keep their rows for the flush."""
+    def append_stored(
+        self, head: StreamHead, event: Event, form: StoredForm, actor: Actor
+    ) -> Recorded:
+        """Append an event whose stored form is known, without a key, to a log that redacts nothing.
+
+        `head` is the stream's, as `stream_by_id` gives it.
+        """
+        self._streams.remember(
+            head[0], self._buffer(head, event, form, actor, None, max(self.clock(), 0))
+        )
+        return self._recorded[-1]
+
+    def _buffer_all(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
+        """Keep the rows of events for the flush; nothing of them where one cannot be stored."""
+        forms = [stored.store(new.event) for new in events]
         now = max(self.clock(), 0)  # an entry's time is not before 1970
-        position = self.head.position
-        stream, session_id, incarnation, uid, version, leaf, solid = head
-        recorded: list[Recorded] = []
-        rows, content_rows, blob_rows = [], [], []
-        for event, actor, key in events:
-            name, schema, facts, body, commutes = stored.store(event)
-            position += 1
-            version += 1
-            commitment = None
-            if body is not None:
-                if len(body) >= blobs.BLOB_BYTES or body.find(b"$") >= 0:
-                    body, spilled = blobs.spill(event.content, body)
-                    for digest, data in spilled:
-                        blob_rows.append((digest, data, position))
-                salt = self._salts.take()
-                commitment = commitment_of(salt, body)
-                content_rows.append((position, salt, body.decode()))
-            leaf = leaf_of(
-                position, version, now, uid, leaf, commitment,
-                actor, schema, key, name.encode("ascii"), facts,
-            )  # fmt: skip
-            rows.append(
-                (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
-                 commitment, leaf)
-            )  # fmt: skip
-            one = _named(
-                Recorded,
-                (position, stream, version, now, actor, event, key, commitment, leaf),
-            )
-            recorded.append(one)
-            if not commutes:
-                solid = version
+        for (event, actor, key), form in zip(events, forms, strict=True):
+            head = self._buffer(head, event, form, actor, key, now)
+        self._streams.remember(head.id, head)
+        recorded = self._recorded[len(self._recorded) - len(events) :]
         for one in recorded:
             if one.key is not None:
-                self._keyed.remember((stream, one.key), one)
-        self.head = _named(Head, (position, leaf))
-        self._recorded += recorded
-        self._rows += rows
-        self._content_rows += content_rows
-        self._blob_rows += blob_rows
-        head = _named(StreamHead, (stream, session_id, incarnation, uid, version, leaf, solid))
-        self._streams.remember(stream, head)
+                self._keyed.remember((one.stream, one.key), one)
         return recorded
+
+    def _buffer(
+        self,
+        head: StreamHead,
+        event: Event,
+        form: StoredForm,
+        actor: Actor,
+        key: str | None,
+        now: int,
+    ) -> StreamHead:
+        """Give an event its place and its leaf, and keep its rows; the stream's new head."""
+        stream, session_id, incarnation, uid, version, leaf, solid = head
+        name, schema, facts, body, commutes = form
+        position = self.head[0] + 1
+        version += 1
+        commitment = None
+        if body is not None:
+            if len(body) >= blobs.BLOB_BYTES or body.find(b"$") >= 0:
+                body, spilled = blobs.spill(event.content, body)
+                for digest, data in spilled:
+                    self._blob_rows.append((digest, data, position))
+            salt = self._salts.take()
+            commitment = commitment_of(salt, body)
+            self._content_rows.append((position, salt, body))
+        leaf = leaf_of(
+            position, version, now, uid, leaf, commitment,
+            actor, schema, key, name.encode("ascii"), facts,
+        )  # fmt: skip
+        self._rows.append(
+            (position, stream, version, name, schema, now, int(actor), facts.decode(), key,
+             commitment, leaf)
+        )  # fmt: skip
+        self._recorded.append(
+            _named(Recorded, (position, stream, version, now, actor, event, key, commitment, leaf))
+        )
+        self.head = _named(Head, (position, leaf))
+        return _named(
+            StreamHead,
+            (stream, session_id, incarnation, uid, version, leaf, solid if commutes else version),
+        )
 
     def _check_expected(self, head: StreamHead, expected: Expected) -> None:
         match expected.kind:
@@ -390,26 +413,33 @@ class SqliteTransaction:
         if not self._recorded:
             return
         self.changed = True
-        many = self._cursor.executemany
+        execute, many = self._cursor.execute, self._cursor.executemany
         if self._stream_rows:
             many(_INSERT_STREAM, self._stream_rows)
             self._stream_rows.clear()
-        many(_INSERT_EVENT, self._rows)
-        self._rows.clear()
-        if self._content_rows:
-            many(_INSERT_CONTENT, self._content_rows)
-            self._content_rows.clear()
-        for digest, data, position in self._blob_rows:
-            self._cursor.execute(_INSERT_BLOB, (digest, data))
-            self._cursor.execute(_INSERT_REFERENCE, (digest, position))
-        self._blob_rows.clear()
+        if len(self._rows) == 1:  # an append alone: one row needs no loop
+            execute(_INSERT_EVENT, self._rows.pop())
+            if self._content_rows:
+                execute(_INSERT_CONTENT, self._content_rows.pop())
+        else:
+            many(_INSERT_EVENT, self._rows)
+            self._rows.clear()
+            if self._content_rows:
+                many(_INSERT_CONTENT, self._content_rows)
+                self._content_rows.clear()
+        if self._blob_rows:
+            for digest, data, position in self._blob_rows:
+                execute(_INSERT_BLOB, (digest, data))
+                execute(_INSERT_REFERENCE, (digest, position))
+            self._blob_rows.clear()
         before, self._written = self._written, self.head
         events, self._recorded = self._recorded, []
         if self._inline is not None:
             self._inline(self.connection, events, before)
-        for write in self._deferred:
-            write(self.connection)
-        self._deferred.clear()
+        if self._deferred:
+            for write in self._deferred:
+                write(self.connection)
+            self._deferred.clear()
 
     def wrote(self, head: Head) -> None:
         """Say that this (exclusive) work wrote rows of the log itself, which ends with `head`."""

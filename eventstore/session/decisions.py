@@ -30,7 +30,8 @@ ROLE = re.compile(r"[a-z][a-z0-9_-]{0,31}", re.ASCII)
 SESSION_ID_MAX = 512
 KEY_MAX = 256
 
-_ACTORS = {
+#: Whose the messages of the usual roles are.
+ACTORS = {
     "user": Actor.USER,
     "assistant": Actor.MODEL,
     "tool": Actor.TOOL,
@@ -211,7 +212,7 @@ _EMPTY = ev.MessageContent()
 
 
 def _check_role(role: str) -> str:
-    if isinstance(role, str) and (role in _ACTORS or ROLE.fullmatch(role)):
+    if isinstance(role, str) and (role in ACTORS or ROLE.fullmatch(role)):
         return role
     raise InvalidValueError(
         f"a role is lower-case letters, digits, - and _, at most 32, not {role!r}"
@@ -227,7 +228,7 @@ def _append(state: SessionState, c: do.Append) -> list[NewEvent]:
         if key is not None:
             check_key(key)
         role = _check_role(m.role)
-        actor = _ACTORS.get(role, Actor.UNKNOWN) if m.actor is None else m.actor
+        actor = ACTORS.get(role, Actor.UNKNOWN) if m.actor is None else m.actor
         event = ev.MessageAppended(
             seq=seq,
             role=role,

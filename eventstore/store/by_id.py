@@ -20,7 +20,7 @@ from eventstore.log.transaction import SqliteTransaction
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.session.state import SessionState, Status
-from eventstore.store import executor, reads
+from eventstore.store import executor, plain, reads
 from eventstore.store.current import read_current, require_current
 from eventstore.store.views import MessageView
 from projections.queries import details, lineage
@@ -72,6 +72,16 @@ def run_one(log: SqliteLog, session_id: str, command: Command) -> list[Recorded]
     def work(transaction: SqliteTransaction) -> list[Recorded]:
         head, state = require(transaction, session_id)
         return executor.run_on(transaction, head, state, command)
+
+    return log.transact(work)
+
+
+def append_plain(log: SqliteLog, session_id: str, role: str, text: str) -> Recorded:
+    """Append a message that is a role and a text. Raises what `run` raises."""
+
+    def work(transaction: SqliteTransaction) -> Recorded:
+        head, state = require(transaction, session_id)
+        return plain.append_in(transaction, head, state, role, text)
 
     return log.transact(work)
 

@@ -93,14 +93,15 @@ def append(
         state = fold_all(state, stretch)
         if snapshots.due(state, last_snapshot):
             last_snapshot = state.version
-            _keep_snapshot(transaction, head.id, state, stretch[-1].leaf)
+            keep_snapshot(transaction, head.id, state, stretch[-1].leaf)
     transaction.remember(("state", head.id), state)
     return recorded[: len(events)]  # what was redacted of them is told after them
 
 
-def _keep_snapshot(
+def keep_snapshot(
     transaction: SqliteTransaction, stream: int, state: SessionState, leaf: bytes
 ) -> None:
+    """Have a snapshot of a session in this state written with the transaction."""
     transaction.remember(("snapshot", stream), state.version)
     transaction.defer(lambda connection: snapshots.write(connection, stream, state, leaf))
 

@@ -15,13 +15,16 @@ from eventstore.events.catalogue import Event, Lifecycle, ToolCall, UsageRecorde
 from eventstore.log.port import ANY, Actor, Expected, Recorded
 from eventstore.session import commands as do
 from eventstore.session.commands import Command, Message
-from eventstore.store import erasure, executor, holding, lifecycle, reads
+from eventstore.store import erasure, executor, holding, lifecycle, plain, reads
 from eventstore.store.derived import Registry
 from eventstore.store.erasure import Erased, Words
 from eventstore.store.holding import HoldView
 from eventstore.store.keeping import Keeping, keep
 from eventstore.store.points import Point
 from eventstore.store.session_reads import Readable, SessionReads
+
+#: What `Session.append` is given beside a role and a text where there is nothing else.
+_NOTHING = (None,) * 12
 
 
 class Owner(Readable, Protocol):
@@ -92,6 +95,14 @@ class Session(SessionReads):
 
         Raises `NotJSONError`, `InvalidValueError`, `SessionClosedError`, `VersionConflictError`.
         """
+        others = (
+            call_id, name, tool_name, reasoning, reasoning_items, metadata, round, tokens,
+            finish_reason, response_id, model, key,
+        )  # fmt: skip
+        plainly = others == _NOTHING and not tool_calls and not failed and expected is ANY
+        if plainly and type(content) is str:
+            one = plain.append(self.store.log, self.stream, role, content)
+            return one.event.seq  # type: ignore[attr-defined, no-any-return]
         message = Message(
             role=role,
             content=content,

@@ -106,6 +106,14 @@ class Messages(Projection):
         if rows:
             self._insert_rows(connection, rows)
 
+    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
+        """Insert one message."""
+        e: Any = recorded.event
+        cursor.execute(
+            self._insert,
+            (recorded.stream, e.seq, recorded.position, e.seq, e.role, e.round, e.tokens),
+        )
+
     def _insert_rows(self, connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
         whole = len(rows) - len(rows) % _TOGETHER
         if whole:

@@ -100,6 +100,15 @@ class Sessions(Projection):
         if rows:
             connection.executemany(self._replace, [astuple(row) for row in rows.values()])
 
+    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
+        """Advance the row of the message's session."""
+        e: Any = recorded.event
+        at = e.occurred_at or recorded.recorded_at
+        preview = recorded.position if e.role == "user" else None
+        cursor.execute(self._advance, (recorded.version, 1, 0, at, at, preview, recorded.stream))
+        if cursor.connection.changes() != 1:  # a session that begins with a message has no row yet
+            self.apply(cursor.connection, [recorded])
+
     def _advance_by_messages(
         self, connection: apsw.Connection, stream: int, events: Sequence[Recorded]
     ) -> bool:

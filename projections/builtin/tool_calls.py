@@ -56,6 +56,9 @@ class ToolCalls(Projection):
                     [(recorded.stream, e.origin, call, e.next_seq) for call in e.open_calls],
                 )
 
+    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
+        """Nothing: the message has no calls."""
+
     def _message(self, connection: apsw.Connection, recorded: Recorded, e: MessageAppended) -> None:
         at = e.occurred_at or recorded.recorded_at
         for ordinal, call in enumerate(e.call_ids):

@@ -55,6 +55,11 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, ensure_ascii=False))
 
 
+def is_usual(role: Any) -> bool:
+    """Whether a role needs no closer look."""
+    return type(role) is str and role in _ROLES
+
+
 def message_of(
     *,
     role: str,

@@ -18,6 +18,7 @@ from eventstore.adapters.power_loop.errors import (
 )
 from eventstore.adapters.power_loop.messages import (
     NOTE,
+    is_usual,
     message_of,
     row_of,
     session_row,
@@ -55,6 +56,9 @@ QUIET = (
     '"x.power-loop.usage","session.reparented","content.erased","content.redacted","hold.placed",'
     '"hold.released","export.created"]'
 )
+
+#: What `append_message` is given beside a role and a text where there is nothing else.
+_NOTHING = (None,) * 3
 
 
 class SessionStore:
@@ -203,6 +207,10 @@ class SessionStore:
     ) -> int:
         """Append a message; its seq. Raises `ValueError` when there is no session."""
         try:
+            nothing_else = (tool_call_id, name, round_index) == _NOTHING and not tool_calls
+            if nothing_else and not meta and type(content) is str and is_usual(role):
+                one = by_id.append_plain(self._log, session_id, role, content)
+                return one.event.seq  # type: ignore[attr-defined, no-any-return]
             message = message_of(
                 role=role, content=content, tool_calls=tool_calls, tool_call_id=tool_call_id,
                 name=name, round_index=round_index, meta=meta,
