@@ -103,5 +103,5 @@ def test_every_call_may_fail_and_every_power_loss_come(
 ) -> None:
     scenario, known = prepared(name)
     cases = [*failing(scenario, known), *powerless(scenario, known, 5)]
-    for case in sample(cases, min(1.0, budget(100) / 1000), seed=7):
+    for case in sample(cases, min(1.0, budget(50) / 1000), seed=7):
         assert attempt(case, base, known) == [], str(case)
