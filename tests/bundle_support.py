@@ -10,6 +10,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,9 @@ def _load() -> Any:
 
 
 script = _load()
+
+#: In Python a signature takes long to check, and most of those that are checked are the same ones.
+script.check_signature = cache(script.check_signature)
 
 
 class Answer(NamedTuple):

@@ -226,12 +226,13 @@ def test_links_and_other_things_that_are_no_files_are_refused(copy: Path, tmp_pa
     refused(copy)
 
 
-def test_a_huge_file_is_refused_at_once(copy: Path) -> None:
+@pytest.mark.parametrize("size", [3 << 24, pytest.param(budget(3 << 28), marks=pytest.mark.slow)])
+def test_a_huge_file_is_refused_at_once(copy: Path, size: int) -> None:
     for name in (layout.CHECKPOINT, layout.MANIFEST, layout.README, "tile/0/000.p/10"):
         path = next(iter(copy.glob(name)), None) or next(iter((copy / "tile/0/000.p").iterdir()))
         kept = path.read_bytes()
         with path.open("r+b") as file:
-            file.truncate(3 << 28)
+            file.truncate(size)
         refused(copy)
         path.write_bytes(kept)
     with (copy / layout.EVENTS).open("r+b") as file:

@@ -144,7 +144,11 @@ def is_true(original: Original, new: Path, report: Report) -> dict[str, dict[Any
     return found
 
 
-@pytest.mark.parametrize("seed", range(budget(8)))
+def slow(seeds: range) -> list[Any]:
+    return [pytest.param(seed, marks=pytest.mark.slow) for seed in seeds]
+
+
+@pytest.mark.parametrize("seed", [*range(4), *slow(range(4, 4 + budget(16)))])
 def test_every_event_whose_pages_were_spared_comes_back(
     original: Original, tmp_path: Path, seed: int
 ) -> None:
@@ -173,7 +177,7 @@ def test_every_event_whose_pages_were_spared_comes_back(
             assert found["contents"][position] == row
 
 
-@pytest.mark.parametrize("seed", [19, *range(100, 100 + budget(4))])
+@pytest.mark.parametrize("seed", [19, 100, *slow(range(101, 101 + budget(8)))])
 def test_nothing_false_comes_of_pages_that_are_damaged_in_parts(
     original: Original, tmp_path: Path, seed: int
 ) -> None:

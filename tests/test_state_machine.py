@@ -748,7 +748,7 @@ def run_machine(examples: int, steps: int) -> None:
 
 
 def test_the_store_keeps_its_promises_under_any_commands() -> None:
-    run_machine(budget(40), 40)
+    run_machine(budget(25), 40)
 
 
 @pytest.mark.slow

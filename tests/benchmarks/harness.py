@@ -29,11 +29,13 @@ class Scale:
     searched: int = 200_000
     searches: int = 15
     exported: int = 100_000
+    transcript: int = 4_000
+    sessions: int = 100
 
     def times(self, factor: float) -> Scale:
         """The same with every size multiplied, for trying out."""
         sizes = ("appends", "batches", "thread_appends", "history", "reads", "rebuilt", "stored",
-                 "searched", "exported")  # fmt: skip
+                 "searched", "exported", "transcript", "sessions")  # fmt: skip
         return replace(self, **{name: max(2, int(getattr(self, name) * factor)) for name in sizes})
 
 

@@ -15,11 +15,10 @@ from eventstore.adapters.hermes import SessionDB
 
 ADAPTER = "adapter for Hermes"
 
-#: Sessions of the store that is read, and messages of each.
-SESSIONS = 100
+#: Messages of each session of the store that is read.
 MESSAGES = 40
-#: Messages of the session whose conversation is loaded.
-LONG = 400
+#: Messages of the session whose conversation is loaded, for each of the others.
+LONG = 4
 CALL = {"id": "c1", "type": "function", "function": {"name": "search", "arguments": '{"q": "x"}'}}
 #: What is searched for stands in one message of so many.
 COMMON = 20
@@ -35,8 +34,8 @@ def measure(context: Context) -> Iterator[Row]:
     with ExitStack() as stack:
         stores = _opened(context, stack, makers, "normal", "read")
         for store in stores.values():
-            _fill(store, context.texts)
-        for label, act in _reads().items():
+            _fill(store, context.texts, context.scale.sessions)
+        for label, act in _reads(context.scale.sessions).items():
             acts = {name: _timed(store, act) for name, store in stores.items()}
             measured = in_turns(acts, context.scale.reads)
             yield from results(f"Hermes's calls: {label}", "ms", measured)
@@ -87,16 +86,16 @@ def _appends(context: Context, makers: dict[str, Any], durability: str) -> Itera
     yield from results(f"Hermes's calls: append, {durability}", "messages/s", measured)
 
 
-def _fill(store: Any, texts: Sequence[str]) -> None:
+def _fill(store: Any, texts: Sequence[str], sessions: int) -> None:
     """Sessions with titles, costs and tool calls, and a long one."""
-    for number in range(SESSIONS):
+    for number in range(sessions):
         session_id = f"s{number:04}"
         store.create_session(session_id, ("cli", "telegram")[number % 2], model="m")
         store.set_session_title(session_id, f"title {number}")
         store.update_token_counts(session_id, 100, 10, estimated_cost_usd=0.01)
         _say(store, session_id, cycle(texts, number * MESSAGES, MESSAGES), number)
     store.create_session("long", "cli")
-    _say(store, "long", cycle(texts, 0, LONG), 0)
+    _say(store, "long", cycle(texts, 0, LONG * sessions), 0)
     store.search_messages("harbour")
 
 
@@ -109,14 +108,16 @@ def _say(store: Any, session_id: str, texts: Sequence[str], start: int) -> None:
             store.append_message(session_id, ("user", "assistant")[number % 3], said)
 
 
-def _reads() -> dict[str, Callable[[Any], Any]]:
+def _reads(sessions: int) -> dict[str, Callable[[Any], Any]]:
     return {
-        f"conversation of {LONG} messages": lambda db: db.get_messages_as_conversation("long"),
-        f"search of {SESSIONS * MESSAGES + LONG:,} messages": lambda db: db.search_messages(
+        f"conversation of {LONG * sessions} messages": lambda db: db.get_messages_as_conversation(
+            "long"
+        ),
+        f"search of {sessions * (MESSAGES + LONG):,} messages": lambda db: db.search_messages(
             "harbour"
         ),
-        f"rich list, 20 of {SESSIONS + 1} sessions": lambda db: db.list_sessions_rich(),
-        "row of a session": lambda db: db.get_session("s0042"),
+        f"rich list, 20 of {sessions + 1} sessions": lambda db: db.list_sessions_rich(),
+        "row of a session": lambda db: db.get_session(f"s{sessions // 2:04}"),
     }
 
 

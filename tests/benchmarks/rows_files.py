@@ -29,7 +29,7 @@ def _import(context: Context) -> Iterator[Row]:
     paths = list(context.transcripts)
     if not paths:
         paths = [context.folder / "made.jsonl"]
-        made_transcript(paths[0], context.texts)
+        made_transcript(paths[0], context.texts[: context.scale.transcript])
     size = sum(path.stat().st_size for path in paths) / 1e6
     runs = [
         run_child("import", context.folder / f"import-{number}.db", *paths)

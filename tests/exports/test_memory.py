@@ -16,8 +16,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 pytestmark = pytest.mark.slow
 
 #: Events of the small store, which fills SQLite's cache already; how often as many the large one
-#: has; and what that may add, in MB. Held in memory, the texts alone would add more than 60.
-SMALL, TIMES, GROWTH_MAX = 15_000, 4, 15
+#: has; and what that may add, in MB. Held in memory, the texts alone would add more than 40.
+SMALL, TIMES, GROWTH_MAX = 15_000, 3, 15
 
 
 @pytest.fixture(scope="module")

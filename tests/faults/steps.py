@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +60,7 @@ class Scenario(NamedTuple):
     never: tuple[str, ...] = ()
 
 
+@cache
 def text(size: int, seed: int) -> str:
     return "".join(chr(97 + (seed * 31 + i * i) % 26) for i in range(size))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ NAMES = [scenario.name for scenario in SCENARIOS]
 def some(cases: Iterator[Case], seed: int) -> list[Case]:
     """A share of the cases, of long scenarios a smaller one."""
     found = list(cases)
-    return sample(found, min(budget(20) / 1000, budget(8) / len(found)), seed)
+    return sample(found, min(budget(20) / 1000, budget(4) / len(found)), seed)
 
 
 @pytest.fixture(scope="module")
@@ -30,61 +31,77 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def prepared(name: str, base: Path, folder: Path) -> tuple[Scenario, Baseline]:
-    scenario = by_name(name)
-    return scenario, baseline(scenario, base, folder)
+Prepared = Callable[[str], tuple[Scenario, Baseline]]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_call_that_fails_loses_nothing_answered(name: str, base: Path, tmp_path: Path) -> None:
-    scenario, known = prepared(name, base, tmp_path)
+@pytest.fixture(scope="module")
+def prepared(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A scenario and what it does without a fault, by its name."""
+
+    @cache
+    def made(name: str) -> tuple[Scenario, Baseline]:
+        scenario = by_name(name)
+        return scenario, baseline(scenario, base, tmp_path_factory.mktemp("baseline"))
+
+    return made
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of the whole module: pytest runs the tests of a scenario together, with one baseline."""
+    found: str = request.param
+    return found
+
+
+def test_a_call_that_fails_loses_nothing_answered(
+    name: str, base: Path, prepared: Prepared
+) -> None:
+    scenario, known = prepared(name)
     for case in some(failing(scenario, known), seed=1):
         assert attempt(case, base, known) == [], str(case)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_power_loss_loses_nothing_answered(name: str, base: Path, tmp_path: Path) -> None:
-    scenario, known = prepared(name, base, tmp_path)
+def test_a_power_loss_loses_nothing_answered(name: str, base: Path, prepared: Prepared) -> None:
+    scenario, known = prepared(name)
     for case in some(powerless(scenario, known, 3), seed=2):
         assert attempt(case, base, known) == [], str(case)
 
 
-def test_a_second_power_loss_while_recovering_loses_nothing(base: Path, tmp_path: Path) -> None:
-    scenario, known = prepared("append", base, tmp_path)
+def test_a_second_power_loss_while_recovering_loses_nothing(base: Path, prepared: Prepared) -> None:
+    scenario, known = prepared("append")
     for number, case in enumerate(sample(list(powerless(scenario, known, 3)), 0.02, seed=3)):
         assert attempt(case, base, known, again=10 + 7 * number) == [], str(case)
 
 
 def test_at_normal_a_power_loss_takes_the_end_and_damages_nothing(
-    base: Path, tmp_path: Path
+    base: Path, prepared: Prepared
 ) -> None:
-    scenario, known = prepared("append", base, tmp_path)
+    scenario, known = prepared("append")
     cases = list(powerless(scenario, known, 3, "normal"))
     for case in sample(cases, budget(20) / 1000, seed=4):
         assert attempt(case, base, known) == [], str(case)
 
 
-def test_a_disk_that_lies_is_found_out(base: Path, tmp_path: Path) -> None:
-    scenario, known = prepared("append", base, tmp_path)
+def test_a_disk_that_lies_is_found_out(base: Path, prepared: Prepared) -> None:
+    scenario, known = prepared("append")
     cases = sample(list(powerless(scenario, known, 3)), 0.05, seed=5)
     assert any(attempt(case, base, known, lies=True) for case in cases)
 
 
 def test_a_store_that_does_not_sync_is_found_out(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario, known = prepared("append", base, tmp_path)
+    scenario, known = prepared("append")
     monkeypatch.setitem(engine._SYNCHRONOUS, engine.Durability.FULL, "OFF")
     cases = sample(list(powerless(scenario, known, 3)), 0.05, seed=6)
     assert any(attempt(case, base, known) for case in cases)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
 def test_every_call_may_fail_and_every_power_loss_come(
-    name: str, base: Path, tmp_path: Path
+    name: str, base: Path, prepared: Prepared
 ) -> None:
-    scenario, known = prepared(name, base, tmp_path)
+    scenario, known = prepared(name)
     cases = [*failing(scenario, known), *powerless(scenario, known, 5)]
-    for case in sample(cases, min(1.0, budget(100) / 1000), seed=7):
+    for case in sample(cases, min(1.0, budget(50) / 1000), seed=7):
         assert attempt(case, base, known) == [], str(case)

@@ -91,11 +91,13 @@ def bundle(data: bytes) -> None:
         path.write_bytes(data)
         older.write_bytes(_older())
         written: list[str] = []
+        compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # Python would, too
         _watched.append(written)
         try:
             answer = verify(path, [SENT_KEY], [older])
         finally:
             _watched.clear()
+            sys.dont_write_bytecode = compiled
         if written:
             raise BrokenError(f"a verifier wrote something: {written}")
         if answer.exit not in (0, 5):

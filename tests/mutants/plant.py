@@ -81,7 +81,11 @@ def run_tests(breakage: Breakage, copy: Path) -> Outcome:
     """Run a breakage's tests in the copy as it is."""
     command = [sys.executable, "-B", "-m", "pytest", "-x", "-rfE", "--tb=no", "-p",
                "no:cacheprovider", *breakage.tests]  # fmt: skip
-    settings = {**os.environ, "PYTHONPATH": str(copy), "EVENTSTORE_TEST_BUDGET": "1"}
+    settings = {
+        **os.environ, "PYTHONPATH": str(copy), "EVENTSTORE_TEST_BUDGET": "1",
+        # What was compiled of one breakage must not be taken for the next one.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
     try:
         done = subprocess.run(
             command, cwd=copy, env=settings, capture_output=True, text=True, timeout=SECONDS_MAX,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_support import clean
+from engine_support import budget, clean
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from little_loops_support import KINDS, call, issue, loop_state, original, transcript
@@ -345,7 +345,7 @@ cells = st.one_of(texts, whole, st.floats(allow_nan=False, allow_infinity=False)
 stamps = st.sampled_from(["t", "2026-05-22"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=budget(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     loops=st.lists(st.tuples(st.text(max_size=3), cells, cells, cells, cells), max_size=6),
     tools=st.lists(st.tuples(stamps, texts, cells, cells), max_size=6),
