@@ -23,10 +23,12 @@ def main() -> None:
         def work(index: int) -> None:
             time.sleep(max(0.0, begin - time.monotonic()))
             step = int(number) * 7 + index
-            while (now := time.monotonic()) < end:
+            now = time.monotonic()
+            while now < end or not waits[index]:  # who never gets its turn has waited, too
                 sessions[index].append("user", texts[step % len(texts)])
                 waits[index].append(round((time.monotonic() - now) * 1000, 3))
                 step += 1
+                now = time.monotonic()
 
         workers = [threading.Thread(target=work, args=(index,)) for index in range(len(waits))]
         for worker in workers:
