@@ -227,7 +227,7 @@ def test_links_and_other_things_that_are_no_files_are_refused(copy: Path, tmp_pa
 
 
 @pytest.mark.parametrize("size", [3 << 24, pytest.param(budget(3 << 28), marks=pytest.mark.slow)])
-def test_a_huge_file_is_refused_at_once(copy: Path, size: int) -> None:
+def test_a_huge_file_is_refused(copy: Path, size: int) -> None:
     for name in (layout.CHECKPOINT, layout.MANIFEST, layout.README, "tile/0/000.p/10"):
         path = next(iter(copy.glob(name)), None) or next(iter((copy / "tile/0/000.p").iterdir()))
         kept = path.read_bytes()
