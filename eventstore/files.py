@@ -23,21 +23,21 @@ def make_private(folder: Path) -> None:
 
 def sync(path: Path) -> None:
     """Have the disk keep what is in a file; raises `OSError`."""
-    number = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    _sync(path, os.O_RDWR)
 
 
 def sync_names(folder: Path) -> None:
     """Have the disk keep the names in a folder, where the system can; raises `OSError`."""
     if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        _sync(folder, os.O_RDONLY)
+
+
+def _sync(path: Path, mode: int) -> None:
+    number = os.open(path, mode)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def sync_tree(folder: Path) -> None:
