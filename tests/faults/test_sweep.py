@@ -14,6 +14,7 @@ from steps import Scenario
 from sweep import Case, attempt, failing, powerless, sample
 
 from eventstore.log import engine
+from eventstore.testing.faults import Fault, Kind, Outcome
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 
@@ -80,6 +81,23 @@ def test_at_normal_a_power_loss_takes_the_end_and_damages_nothing(
     cases = list(powerless(scenario, known, 3, "normal"))
     for case in sample(cases, budget(20) / 1000, seed=4):
         assert attempt(case, base, known) == [], str(case)
+
+
+@pytest.mark.parametrize("name", ["append", "rebuild", "search"])
+def test_what_a_short_read_damages_is_found_out(name: str, base: Path, prepared: Prepared) -> None:
+    """To SQLite half a page in the midst of a file is the file's end, and the rest is zeros."""
+    scenario, known = prepared(name)
+    faults = [
+        Fault(at=at, kind=Kind.READ, outcome=Outcome.SHORT)
+        for at in range(1, known.kinds[Kind.READ] + 1)
+    ]
+    for case in sample([Case(scenario, fault) for fault in faults], budget(50) / 1000, seed=8):
+        found = attempt(case, base, known)
+        assert not found or any(one.startswith(FOUND_OUT) for one in found), str(case)
+
+
+#: How a violation begins that the engine told of by itself.
+FOUND_OUT = ("CorruptStoreError: ", "verify: ", "doctor: ", "check: ")
 
 
 def test_a_disk_that_lies_is_found_out(base: Path, prepared: Prepared) -> None:
