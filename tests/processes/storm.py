@@ -36,6 +36,9 @@ from roles import Plan
 
 from eventstore import SessionStore
 
+#: Writers that are shown, those that waited longest first.
+SHOWN_MAX = 8
+
 #: SQLite's lock for writing to the write-ahead log is on this byte of the file beside it.
 WRITE_LOCK = 120
 
@@ -216,9 +219,11 @@ def unbounded(least: int | None, seconds: float) -> list[str]:
 
 def latencies(runs: list[Run], stopped: Mapping[str, float]) -> list[str]:
     """Lines about how long answers took, and how much the slowest writer got."""
-    lines = []
-    for run in sorted(runs, key=lambda run: run.name):
-        lines.append(f"  {run.name}: {len(run.waits):,} answers, {quantiles(run.waits)}")
+    waited = sorted((run for run in runs if run.waits), key=lambda run: -max(run.waits))
+    lines = [
+        f"  {run.name}: {len(run.waits):,} answers, {quantiles(run.waits)}"
+        for run in waited[:SHOWN_MAX]
+    ]
     rates = [
         len(run.waits) / seconds
         for run in runs
