@@ -10,6 +10,7 @@ Only the main thread is affected, and only a handler that Python code installed.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -26,23 +27,41 @@ _set_handler: Callable[[int, Any], Any] = getattr(
     sys.modules.get("_signal"), "signal", signal.signal
 )
 _SIGINT = int(signal.SIGINT)
-_MAIN = threading.main_thread()
+
+
+class _MainThread:
+    """The main thread: its number, which is another after a fork, and what is entered in it.
+
+    An object's attributes, since Python forgets what it learnt of a class when one of the class's
+    own is set.
+    """
+
+    def __init__(self) -> None:
+        #: The innermost `deferred` that is entered.
+        self.innermost: deferred | None = None
+        self.look()
+
+    def look(self) -> None:
+        """See which thread it is."""
+        self.ident = threading.main_thread().ident
+
+
+_main = _MainThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_main.look)
 
 
 class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib)
     """Context in which an interrupt of the main thread is noted and delivered at the end."""
-
-    #: The innermost one that is entered in the main thread.
-    current: deferred | None = None
 
     _handler: _Handler | None = None
     _outer: deferred | None = None
     _noted: tuple[int, FrameType | None] | None = None
 
     def __enter__(self) -> deferred:
-        if threading.get_ident() == _MAIN.ident:
+        if threading.get_ident() == _main.ident:
             found = _set_handler(_SIGINT, self._note)
-            self._outer, deferred.current = deferred.current, self
+            self._outer, _main.innermost = _main.innermost, self
             if callable(found):
                 self._handler = found
             else:
@@ -58,8 +77,8 @@ class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self is deferred.current:
-            deferred.current = self._outer
+        if self is _main.innermost:
+            _main.innermost = self._outer
         if self._handler is not None:
             _set_handler(_SIGINT, self._handler)
             if self._noted is not None:
@@ -68,8 +87,8 @@ class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib
 
 def pending() -> bool:
     """Whether an interrupt of this, the main thread, waits to be delivered."""
-    now = deferred.current
-    return now is not None and now._noted is not None and threading.get_ident() == _MAIN.ident
+    now = _main.innermost
+    return now is not None and now._noted is not None and threading.get_ident() == _main.ident
 
 
 class allowed:  # noqa: N801
@@ -78,7 +97,7 @@ class allowed:  # noqa: N801
     __slots__ = ("_now",)
 
     def __enter__(self) -> None:
-        self._now = deferred.current if threading.get_ident() == _MAIN.ident else None
+        self._now = _main.innermost if threading.get_ident() == _main.ident else None
         if self._now is not None and self._now._handler is not None:
             _set_handler(_SIGINT, self._now._handler)
             if self._now._noted is not None:
