@@ -8,6 +8,7 @@ spread. Engines that are not installed are told as absent; `pip install --group 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import sys
@@ -98,6 +99,9 @@ def _measure(folder: Path, scale: Scale, only: str) -> Iterator[Row]:
     context = Context(scale, folder, texts_of(found), found, engines)
     for module in MODULES:
         if only in module.__name__:
+            # What earlier rows left behind is not for the collector to go through in later ones.
+            gc.collect()
+            gc.freeze()
             yield from _told(module.measure, context)
 
 
