@@ -119,7 +119,7 @@ class MessageContent(Content, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, Any] | None = None
 
 
-class ActivityContent(Content, frozen=True, kw_only=True, omit_defaults=True):
+class ActivityContent(Content, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The free-form part of an activity: a path, a title, arguments, a correction's text."""
 
     subject: str | None = None
@@ -413,7 +413,7 @@ class UsageRecorded(Event, frozen=True, kw_only=True, omit_defaults=True):
     cost_source: str | None = None
 
 
-class Activity(Event, frozen=True, kw_only=True, omit_defaults=True):
+class Activity(Event, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Base of what an agent did beside the conversation."""
 
     commutes = True

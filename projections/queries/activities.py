@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import apsw
@@ -46,7 +46,7 @@ _VALID = "SELECT rowid FROM activity_index WHERE activity_index MATCH ? LIMIT 1"
 _POSITIONS = "SELECT position FROM activities WHERE kind = ? ORDER BY number"
 
 
-class ActivityView(Struct, frozen=True):
+class ActivityView(Struct, frozen=True, gc=False):
     """An activity with its text.
 
     `number` counts those of its `kind` in the whole store, from 1. `session` finds the session it
@@ -83,8 +83,8 @@ class ActivityView(Struct, frozen=True):
 def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
     """The newest activities, newest first; a negative limit means all."""
     if kind is None:
-        return _views(connection, rows_of(connection, _RECENT, (limit,)))
-    return _views(connection, rows_of(connection, _RECENT_OF_KIND, (kind, limit)))
+        return _views(connection, connection.execute(_RECENT, (limit,)))
+    return _views(connection, connection.execute(_RECENT_OF_KIND, (kind, limit)))
 
 
 def find(
@@ -107,7 +107,7 @@ def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
         raise InvalidQueryError(typed, str(error)) from error
 
 
-def _views(connection: apsw.Connection, rows: Sequence[Any]) -> list[ActivityView]:
+def _views(connection: apsw.Connection, rows: Iterable[Any]) -> list[ActivityView]:
     fetch, read = reading.blob_fetcher(connection), reading.event_of
     names: dict[int, str] = {}
     views = []
