@@ -36,10 +36,15 @@ class Readers:
                 return self._idle.pop()
         return engine.connect(self.path, self._durability, readonly=self._readonly)
 
-    def give_back(self, connection: apsw.Connection) -> None:
-        """Keep a connection for the next reader, or close it."""
+    def give_back(self, connection: apsw.Connection, failed: bool = False) -> None:
+        """Keep a connection for the next reader, or close it.
+
+        A reader that `failed` may have left a statement behind, which its error keeps alive; to
+        whoever reads on that connection the file would stay what it was then.
+        """
+        stuck = failed and connection.txn_state() != apsw.SQLITE_TXN_NONE
         with self._lock:
-            if self._closed or len(self._idle) >= IDLE_MAX:
+            if stuck or self._closed or len(self._idle) >= IDLE_MAX:
                 with engine.translated(self.path):
                     connection.close()
             else:
@@ -76,7 +81,7 @@ class OneConnection:
         self._lock.acquire()
         return self._connection
 
-    def give_back(self, _: apsw.Connection) -> None:
+    def give_back(self, _: apsw.Connection, failed: bool = False) -> None:
         """Let another thread have it."""
         self._lock.release()
 
@@ -104,7 +109,7 @@ class Reader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lender.give_back(self._connection)
+        self._lender.give_back(self._connection, error is not None)
         if error is not None and isinstance(error, engine.FOREIGN):
             raise engine.translate(error, self._lender.path) from error
 
