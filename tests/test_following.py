@@ -104,13 +104,18 @@ def test_events_of_other_types_are_not_decoded(
     for number in range(20):
         session.append("user", str(number))
     decoded = []
-    event_of = reading.event_of
+    event_reader = reading.event_reader
 
-    def counted(position: int, *columns: Any) -> Any:
-        decoded.append(position)
-        return event_of(position, *columns)
+    def counting(fetch: reading.Fetch) -> reading.Read:
+        read = event_reader(fetch)
 
-    monkeypatch.setattr(reading, "event_of", counted)
+        def counted(position: int, *columns: Any) -> Any:
+            decoded.append(position)
+            return read(position, *columns)
+
+        return counted
+
+    monkeypatch.setattr(reading, "event_reader", counting)
     assert positions(store.follow(types="title.set", live=False)) == decoded == [2]
 
 

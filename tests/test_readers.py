@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from eventstore import SessionStore
+from eventstore.errors import CorruptStoreError
+from eventstore.events import catalogue as ev
 from eventstore.log.reading import head_of
+from eventstore.store import activities
 
 _ALL = "SELECT position FROM events"
+_DAMAGE = (
+    "DROP TRIGGER contents_are_only_wiped; UPDATE contents SET body = '{' "
+    "WHERE position = (SELECT max(position) - 1 FROM contents)"
+)
 
 
 def _fail(rows: Iterable[object]) -> None:
@@ -41,3 +49,36 @@ def test_after_a_read_that_failed_the_next_one_sees_what_was_appended(
         with store.log.reader() as connection:
             assert head_of(connection).position == 3
         assert raised.tb.tb_next  # which keeps the statement alive meanwhile
+
+
+def _read_views(store: SessionStore) -> None:
+    store.activities("tool")
+
+
+def _read_one_by_one(store: SessionStore) -> None:
+    with activities.numbered(store.log, store.derived, "tool", -1) as found:
+        list(found)
+
+
+def _fail_while_reading_one_by_one(store: SessionStore) -> None:
+    with activities.numbered(store.log, store.derived, "tool", -1) as found:
+        _fail(found)
+
+
+@pytest.mark.parametrize("read", [_read_views, _read_one_by_one, _fail_while_reading_one_by_one])
+def test_reading_activities_that_fails_leaves_no_statement_open(
+    read: Callable[[SessionStore], None],
+) -> None:
+    with SessionStore.open(":memory:") as store:  # which has one connection for all
+        session = store.create("a")
+        for number in range(3):
+            content = ev.ActivityContent(subject=f"tool {number}")
+            session.add_event(ev.ToolCalled(content=content))
+        assert len(store.activities()) == 3
+        with store.log.reader() as connection:
+            connection.execute(_DAMAGE)
+        with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:
+            read(store)
+        with store.log.reader() as connection:
+            assert connection.txn_state() == apsw.SQLITE_TXN_NONE
+        assert raised.tb.tb_next  # which would keep it alive

@@ -17,9 +17,9 @@ class Colour(enum.StrEnum):
 
 
 def test_an_event_without_facts_is_damage() -> None:
-    fetch = reading.blob_fetcher(apsw.Connection(":memory:"))
+    read = reading.event_reader(reading.blob_fetcher(apsw.Connection(":memory:")))
     with pytest.raises(CorruptStoreError, match="event 7"):
-        reading.event_of(7, "message.appended", 1, None, None, fetch)
+        read(7, "message.appended", 1, None, None)
 
 
 def test_a_lone_surrogate_where_one_of_a_few_words_belongs_does_not_fit() -> None:

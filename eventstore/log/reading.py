@@ -82,24 +82,35 @@ STRETCH = 20_000
 Fetch: TypeAlias = Callable[[bytes], bytes | None]
 
 
-def event_of(
+#: Gives the event in the columns position, type, schema, facts and body.
+Read: TypeAlias = Callable[[int, str, int, str | None, bytes | None], Event]
+
+
+def event_reader(fetch: Fetch) -> Read:
+    """A function that reads the events of many rows; `fetch` gives the blob of a digest.
+
+    It raises `CorruptStoreError` naming the position of an event that cannot be read.
+    """
+    present, unread = stored.PRESENT, (KeyError, *stored.UNREAD)
+
+    def read(position: int, name: str, schema: int, facts: str | None, body: bytes | None) -> Event:
+        if facts is not None and (body is None or MARK_BYTE not in body or not has_marks(body)):
+            try:
+                decode_facts, decode_content = present[name, schema]
+                event = decode_facts(facts)
+                if body is not None:
+                    force_setattr(event, "content", decode_content(body))
+                return event
+            except unread:
+                pass  # the long way knows what msgspec does not, or says what is wrong
+        return _read_the_long_way(position, name, schema, facts, body, fetch)
+
+    return read
+
+
+def _read_the_long_way(
     position: int, name: str, schema: int, facts: str | None, body: bytes | None, fetch: Fetch
 ) -> Event:
-    """The event in these columns; `fetch` gives the blob of a digest.
-
-    Raises `CorruptStoreError` naming the position when it cannot be read.
-    """
-    present = stored.PRESENT.get((name, schema))
-    plain = body is None or MARK_BYTE not in body or not has_marks(body)
-    if present is not None and plain and facts is not None:
-        decode_facts, decode_content = present
-        try:
-            event = decode_facts(facts)
-            if body is not None:
-                force_setattr(event, "content", decode_content(body))
-            return event
-        except stored.UNREAD:
-            pass  # the long way knows what msgspec does not, or says what is wrong
     try:
         content = None if body is None else blobs.read_content(name, schema, body, fetch)
         # In a damaged file even what cannot be NULL is.
@@ -186,11 +197,11 @@ def _fetch(
 
 
 def _with_content(connection: apsw.Connection, rows: Iterable[Sequence[Any]]) -> list[Recorded]:
-    fetch = blob_fetcher(connection)
+    read = event_reader(blob_fetcher(connection))
     make = Recorded._make
     return [
         make((position, stream, version, at, actor,
-              event_of(position, name, schema, facts, body, fetch), key, commitment, leaf))
+              read(position, name, schema, facts, body), key, commitment, leaf))
         for position, stream, version, name, schema, at, actor, facts, key, commitment, leaf, body
         in rows
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from eventstore.errors import InvalidValueError, StoreBusyError
-from eventstore.events.catalogue import Event
+from eventstore.events.catalogue import Activity, Event
 from eventstore.log import reading, redactions
 from eventstore.log.port import Actor, Recorded, StreamHead
 from eventstore.log.sqlite import SqliteLog
@@ -56,6 +56,25 @@ def recent(
         if missing or not usable:
             derived.require_current(connection, PROJECTION)
         return queries.recent(connection, kind, limit) if usable else []
+
+
+@contextmanager
+def numbered(
+    log: SqliteLog, derived: Registry, kind: str, limit: int
+) -> Iterator[Iterator[tuple[int, int, Activity]]]:
+    """Number, time (µs since 1970) and event of the newest activities of a kind, newest first.
+
+    One by one, for who keeps none of them, on a snapshot that lasts as long as the block.
+    """
+    _check_kind(kind)
+    with _caught_up(log, derived, None) as (connection, usable, missing):
+        if missing or not usable:
+            derived.require_current(connection, PROJECTION)
+        if not usable:
+            yield iter(())
+            return
+        with closing(queries.numbered(connection, kind, limit)) as found:
+            yield found
 
 
 def search(

@@ -149,7 +149,7 @@ def message_views(
     notes and what is not plain: resuming makes hundreds of these.
     """
     facts_of, content_of = stored.PRESENT[_APPENDED]
-    fetch, views = reading.blob_fetcher(connection), list[MessageView]()
+    read, views = reading.event_reader(reading.blob_fetcher(connection)), list[MessageView]()
     for (position, name, schema, facts, body, seq, state, inherited, recorded_at,
          committed, wiped) in rows:  # fmt: skip
         event: Any = None
@@ -165,7 +165,7 @@ def message_views(
             except stored.UNREAD:
                 content = None
         if content is None:
-            event = reading.event_of(position, name, schema, facts, body, fetch)
+            event = read(position, name, schema, facts, body)
             content = event.content or _NOTHING
         if states is not None:
             state = states.get(seq, "active")  # noqa: PLW2901

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from typing import Any
 
 import apsw
@@ -19,7 +20,7 @@ from projections.queries.sessions import name_of
 #: Of the table only what its index has: the stream and the time stand in the event as well.
 _COLUMNS = (
     "SELECT a.position, a.number, e.stream, e.recorded_at, e.actor, e.type, e.schema, e.facts, "
-    f"{reading.BODY}, e.commitment IS NOT NULL, c.salt IS NULL"
+    f"{reading.BODY}, e.commitment IS NOT NULL AND c.salt IS NULL"
 )
 _TEXT = (
     "CROSS JOIN events AS e ON e.position = a.position "
@@ -28,6 +29,10 @@ _TEXT = (
 _RECENT = f"{_COLUMNS} FROM activities AS a {_TEXT} ORDER BY a.position DESC LIMIT ?"
 _RECENT_OF_KIND = (
     f"{_COLUMNS} FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
+)
+_NUMBERED = (
+    f"SELECT a.position, a.number, e.recorded_at, e.type, e.schema, e.facts, {reading.BODY} "  # noqa: S608
+    f"FROM activities AS a {_TEXT} WHERE a.kind = ? ORDER BY a.number DESC LIMIT ?"
 )
 #: Ranked in a subquery, so that rows are fetched for the winners alone; ties in order of the log.
 _BEST = (
@@ -82,9 +87,21 @@ class ActivityView(Struct, frozen=True, gc=False):
 
 def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
     """The newest activities, newest first; a negative limit means all."""
-    if kind is None:
-        return _views(connection, connection.execute(_RECENT, (limit,)))
-    return _views(connection, connection.execute(_RECENT_OF_KIND, (kind, limit)))
+    sql, values = (_RECENT, (limit,)) if kind is None else (_RECENT_OF_KIND, (kind, limit))
+    with closing(connection.execute(sql, values)) as rows:
+        return _views(connection, rows)
+
+
+def numbered(
+    connection: apsw.Connection, kind: str, limit: int
+) -> Generator[tuple[int, int, Activity], None, None]:
+    """Number, time and event of the newest activities of a kind, each read when it is asked for."""
+    read = reading.event_reader(reading.blob_fetcher(connection))
+    for position, number, recorded_at, name, schema, facts, body in connection.execute(
+        _NUMBERED, (kind, limit)
+    ):
+        event: Any = read(position, name, schema, facts, body)
+        yield number, event.occurred_at or recorded_at, event
 
 
 def find(
@@ -108,20 +125,20 @@ def require_valid(connection: apsw.Connection, match: str, typed: str) -> None:
 
 
 def _views(connection: apsw.Connection, rows: Iterable[Any]) -> list[ActivityView]:
-    fetch, read = reading.blob_fetcher(connection), reading.event_of
+    read = reading.event_reader(reading.blob_fetcher(connection))
     names: dict[int, str] = {}
     views = []
-    for (position, number, stream, recorded_at, actor, name, schema, facts, body, had,
-         wiped) in rows:  # fmt: skip
-        event: Any = read(position, name, schema, facts, body, fetch)
+    for position, number, stream, recorded_at, actor, name, schema, facts, body, wiped in rows:
+        event: Any = read(position, name, schema, facts, body)
         session = names.get(stream)
         if session is None:
             session = names[stream] = str(name_of(connection, stream))
+        # Wiped with nothing in its place, or with what a redaction left.
+        erased, redacted = (body is None, body is not None) if wiped else (False, False)
         views.append(
             ActivityView(
                 KINDS[type(event)], number, position, stream, session,
-                event.occurred_at or recorded_at, actor, event, body is None and had != 0,
-                None, body is not None and wiped != 0,
+                event.occurred_at or recorded_at, actor, event, erased, None, redacted,
             )
         )  # fmt: skip
     return views

@@ -9,6 +9,7 @@ from eventstore.adapters.little_loops.errors import of_the_store
 from eventstore.adapters.little_loops.opening import DEFAULT_DB_PATH, using
 from eventstore.adapters.little_loops.shapes import SHAPES, Indexed, indexed_of, row_of, time_of
 from eventstore.errors import InvalidQueryError
+from eventstore.store import activities
 
 
 def recent(db: Path | str = DEFAULT_DB_PATH, *, kind: str, limit: int = 20) -> list[dict[str, Any]]:
@@ -18,9 +19,12 @@ def recent(db: Path | str = DEFAULT_DB_PATH, *, kind: str, limit: int = 20) -> l
     """
     if kind not in SHAPES:
         raise ValueError(f"unknown kind {kind!r}; expected one of {sorted(SHAPES)}")
-    with using(db) as store, of_the_store():
-        found = store.activities(kind, limit=limit)
-    return [row_of(one.event, one.at, one.number) for one in found]
+    with (
+        using(db) as store,
+        of_the_store(),
+        activities.numbered(store.log, store.derived, kind, limit) as found,
+    ):
+        return [row_of(event, at, number) for number, at, event in found]
 
 
 def search(

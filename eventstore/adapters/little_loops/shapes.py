@@ -174,16 +174,18 @@ def row_of(event: Activity, at: int, number: int | None = None) -> dict[str, Any
         row = empty.copy()
     else:
         data = content.data or {}
-        row = {**empty, **data}
-        row.pop("index", None)
+        row = empty | data
+        if "index" in row:
+            del row["index"]
         if len(row) > len(empty):  # what another program recorded
             row = {column: row[column] for column in empty}
         if subject is not None and subject not in data:
             row[subject] = content.subject
     row["id"] = number
     for column, fact in facts:
-        if row[column] is None:
-            row[column] = getattr(event, fact)
+        value = getattr(event, fact)
+        if value is not None and row[column] is None:
+            row[column] = value
     if row["ts"] is None:
         row["ts"] = as_text(at)
     return row

@@ -55,7 +55,7 @@ class Checker:
 
     def __init__(self, fetch: Callable[[bytes], bytes | None]) -> None:
         self.chains: dict[int, _Chain] = {}
-        self._fetch = fetch
+        self._read = reading.event_reader(fetch)
         self._header: Header | None = None
         self._head = Head(0, ZEROS)
         self._blobs: dict[bytes, int] = {}
@@ -192,9 +192,7 @@ class Checker:
         """The event, decoded, and what follows from it for those before it."""
         try:
             body = None if line.body is None else line.body.encode()
-            event = reading.event_of(
-                line.position, line.type, line.schema, line.facts, body, self._fetch
-            )
+            event = self._read(line.position, line.type, line.schema, line.facts, body)
         except CorruptStoreError as error:
             raise ImportFailedError(str(error)) from error
         if isinstance(event, ContentErased):
