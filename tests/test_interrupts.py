@@ -43,7 +43,7 @@ APPENDING = textwrap.dedent(
             os.kill(os.getpid(), signal.SIGINT)
         over.set()
 
-    threads = [threading.Thread(target=append, args=(name,), daemon=True) for name in "bcde"]
+    threads = [threading.Thread(target=append, args=(name,), daemon=True) for name in sys.argv[2]]
     for thread in threads:
         thread.start()
     interrupting = threading.Thread(target=interrupt)
@@ -66,9 +66,12 @@ APPENDING = textwrap.dedent(
 )
 
 
-def test_no_thread_is_left_waiting_when_the_main_thread_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", ["bcde", ""])
+def test_nothing_is_lost_or_left_waiting_when_the_main_thread_is_interrupted(
+    tmp_path: Path, others: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", APPENDING, str(tmp_path / "s.db")],
+        [sys.executable, "-c", APPENDING, str(tmp_path / "s.db"), others],
         capture_output=True,
         text=True,
         timeout=120,
@@ -128,3 +131,46 @@ def test_other_threads_and_other_handlers_are_left_alone() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def interrupt() -> None:
+    """As Ctrl-C does, and a step in which Python notices."""
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(0)
+
+
+def test_an_interrupt_waits_for_the_end_of_the_outermost_deferral() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    reached = []
+
+    def nested() -> None:
+        with interrupts.deferred():
+            with interrupts.deferred():
+                interrupt()
+                reached.append("the end of the inner one")
+            assert interrupts.pending()
+            reached.append("the end of the outer one")
+
+    with pytest.raises(KeyboardInterrupt):
+        nested()
+    assert len(reached) == 2
+    assert not interrupts.pending()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_deferral_where_interrupts_are_allowed_delivers_its_own() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def deferring() -> None:
+        with interrupts.deferred():
+            interrupt()
+
+    with interrupts.deferred():
+        with interrupts.allowed():
+            with pytest.raises(KeyboardInterrupt):
+                deferring()
+            assert signal.getsignal(signal.SIGINT) is before
+        assert not interrupts.pending()
+        with interrupts.allowed(), pytest.raises(KeyboardInterrupt):
+            interrupt()
+    assert signal.getsignal(signal.SIGINT) is before

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from threading import get_ident
 from types import FrameType, TracebackType
 from typing import Any, TypeAlias
 
@@ -30,15 +31,17 @@ _SIGINT = int(signal.SIGINT)
 
 
 class _MainThread:
-    """The main thread: its number, which is another after a fork, and what is entered in it.
+    """The main thread: its number, which is another after a fork, and what is kept of it.
 
     An object's attributes, since Python forgets what it learnt of a class when one of the class's
     own is set.
     """
 
     def __init__(self) -> None:
-        #: The innermost `deferred` that is entered.
-        self.innermost: deferred | None = None
+        #: The handler whose interrupts are deferred.
+        self.handler: _Handler | None = None
+        #: The interrupt that came meanwhile.
+        self.noted: tuple[int, FrameType | None] | None = None
         self.look()
 
     def look(self) -> None:
@@ -51,25 +54,35 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_main.look)
 
 
+def _note(number: int, frame: FrameType | None) -> None:
+    """The handler that is set while interrupts are deferred."""
+    _main.noted = (number, frame)
+
+
+def _deliver(handler: _Handler) -> None:
+    if _main.noted is not None:
+        noted, _main.noted = _main.noted, None
+        handler(*noted)
+
+
 class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib)
     """Context in which an interrupt of the main thread is noted and delivered at the end."""
 
-    _handler: _Handler | None = None
-    _outer: deferred | None = None
-    _noted: tuple[int, FrameType | None] | None = None
+    __slots__ = ("_handler", "_outer")
 
-    def __enter__(self) -> deferred:
-        if threading.get_ident() == _main.ident:
-            found = _set_handler(_SIGINT, self._note)
-            self._outer, _main.innermost = _main.innermost, self
-            if callable(found):
+    def __enter__(self) -> None:
+        self._handler: _Handler | None = None
+        if get_ident() == _main.ident:
+            if _main.handler is None:
+                _main.noted = None  # a second interrupt was faster than its delivery
+            found = _set_handler(_SIGINT, _note)
+            if found is _note:
+                pass  # an outer one restores and delivers
+            elif callable(found):
+                self._outer, _main.handler = _main.handler, found
                 self._handler = found
             else:
                 _set_handler(_SIGINT, found)
-        return self
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._noted = (number, frame)
 
     def __exit__(
         self,
@@ -77,32 +90,29 @@ class deferred:  # noqa: N801  (used as a statement, like the ones of contextlib
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self is _main.innermost:
-            _main.innermost = self._outer
-        if self._handler is not None:
-            _set_handler(_SIGINT, self._handler)
-            if self._noted is not None:
-                self._handler(*self._noted)
+        handler = self._handler
+        if handler is not None:
+            _main.handler = self._outer
+            _set_handler(_SIGINT, handler)
+            if _main.noted is not None:
+                _deliver(handler)
 
 
 def pending() -> bool:
     """Whether an interrupt of this, the main thread, waits to be delivered."""
-    now = _main.innermost
-    return now is not None and now._noted is not None and threading.get_ident() == _main.ident
+    return _main.noted is not None and _main.handler is not None and get_ident() == _main.ident
 
 
 class allowed:  # noqa: N801
     """Context within `deferred` in which an interrupt comes through at once."""
 
-    __slots__ = ("_now",)
+    __slots__ = ("_handler",)
 
     def __enter__(self) -> None:
-        self._now = _main.innermost if threading.get_ident() == _main.ident else None
-        if self._now is not None and self._now._handler is not None:
-            _set_handler(_SIGINT, self._now._handler)
-            if self._now._noted is not None:
-                noted, self._now._noted = self._now._noted, None
-                self._now._handler(*noted)
+        self._handler = _main.handler if get_ident() == _main.ident else None
+        if self._handler is not None:
+            _set_handler(_SIGINT, self._handler)
+            _deliver(self._handler)
 
     def __exit__(
         self,
@@ -110,5 +120,5 @@ class allowed:  # noqa: N801
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._now is not None and self._now._handler is not None:
-            _set_handler(_SIGINT, self._now._note)
+        if self._handler is not None:
+            _set_handler(_SIGINT, _note)
