@@ -12,14 +12,15 @@ A projection with text of people or models in its tables must hold it as positio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import apsw
 
 from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Event
+from eventstore.log.inline import MessageColumns
 from eventstore.log.port import Recorded
 
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
@@ -30,6 +31,24 @@ OF_THE_FILE = (
     apsw.FullError, apsw.IOError, apsw.NoMemError, apsw.InterruptError, apsw.CorruptError,
     apsw.BusyError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.NotADBError,
 )  # fmt: skip
+
+
+#: Places in a `MessageColumns`.
+POSITION, STREAM, VERSION, AT, SEQ, ROLE, ROUND, TOKENS = range(8)
+
+#: Picks a statement's values out of a message.
+Pick: TypeAlias = Callable[[MessageColumns], tuple[int | str | None, ...]]
+
+
+class OneRow(NamedTuple):
+    """A statement that changes one row, and what picks its values out of a message.
+
+    One that may find no row `must_change` one all the same; otherwise the tables are made anew.
+    """
+
+    sql: str
+    pick: Pick
+    must_change: bool
 
 
 class StaleError(Exception):
@@ -56,6 +75,9 @@ class Projection(ABC):
     #: The types of events that change the tables; None when all do. A built-in projection is not
     #: asked to apply a commit that has none of them.
     reads: ClassVar[frozenset[type[Event]] | None] = None
+    #: What `apply` does with one message without tool calls, which nearly every commit is; None
+    #: where only `apply` can tell.
+    of_message: tuple[OneRow, ...] | None = None
 
     def __init__(self, names: dict[str, str] | None = None) -> None:
         self.names = names or {table: table for table in self.tables}
@@ -76,14 +98,6 @@ class Projection(ABC):
 
         Runs inside a transaction that also moves the checkpoint. May raise to refuse an event.
         """
-
-    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
-        """What `apply` does for one message without tool calls, which nearly every commit is.
-
-        Built-in projections that such a message concerns are asked for it; they may have a shorter
-        way than `apply`.
-        """
-        self.apply(cursor.connection, [recorded])
 
     def erase(self, connection: apsw.Connection, events: Iterable[Recorded]) -> None:  # noqa: B027
         """Take the text of these events out of the tables: it is about to be wiped.

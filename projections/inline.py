@@ -13,12 +13,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import apsw
 
 from eventstore.errors import ProjectionError
 from eventstore.events.catalogue import Event, MessageAppended
+from eventstore.log.inline import MessageColumns
 from eventstore.log.port import Head, Recorded
 from projections import checkpoints
 from projections.base import OF_THE_FILE, Projection, apply_page, combined_version
@@ -38,28 +38,29 @@ class InlineProjections:
         self.detached: dict[str, ProjectionError] = {}
         self._readers: dict[type[Event], tuple[Projection, ...]] = {}
         self._at: Head | None = None
-        self._cursor: apsw.Cursor | None = None
-        self._of_messages = [
-            one for one in builtin if one.reads is None or MessageAppended in one.reads
-        ]
+        concerned = [one for one in builtin if one.reads is None or MessageAppended in one.reads]
+        self._of_message = [row for one in concerned for row in one.of_message or ()]
+        #: Whether what a message changes is known without asking a projection.
+        self.takes_messages = not users and all(one.of_message is not None for one in concerned)
 
-    def __call__(self, connection: apsw.Connection, events: list[Recorded], before: Head) -> None:
-        """Apply the events of one commit, which follow `before`; with none, only catch up."""
+    def __call__(
+        self, cursor: apsw.Cursor, events: list[Recorded], before: Head, after: Head
+    ) -> None:
+        """Apply the events of one commit, from `before` to `after`; with none, only catch up."""
+        if len(events) == 1 and self.takes_messages:
+            message = _columns_of(events[0])
+            if message is not None:
+                self.apply_message(cursor, message, before, after)
+                return
+        connection = cursor.connection
         if before != self._at:
             self._catch_up_builtin(connection, before)
         if not events:
             return
-        last = events[-1]
-        after = tuple.__new__(Head, (last.position, last.leaf))
         self._at = None
         try:
-            if len(events) == 1 and _is_plain(last.event):
-                cursor = self._cursor_of(connection)
-                for one in self._of_messages:
-                    one.apply_message(cursor, last)
-            else:
-                for one in self._concerned(events):
-                    one.apply(connection, events)
+            for one in self._concerned(events):
+                one.apply(connection, events)
         except OF_THE_FILE:
             raise
         except Exception:  # whatever it is, the log says whether the events are to blame
@@ -69,11 +70,23 @@ class InlineProjections:
                 self._apply_user(projection, connection, events, before, after)
         self._at = after
 
-    def _cursor_of(self, connection: apsw.Connection) -> apsw.Cursor:
-        """The cursor for what is done with each message: making one takes longer than using it."""
-        if self._cursor is None or self._cursor.connection is not connection:
-            self._cursor = connection.cursor()
-        return self._cursor
+    def apply_message(
+        self, cursor: apsw.Cursor, message: MessageColumns, before: Head, after: Head
+    ) -> None:
+        """As calling it with the event of a message without tool calls, written already."""
+        if before != self._at:
+            self._catch_up_builtin(cursor.connection, before)
+        self._at = None
+        try:
+            for sql, pick, must_change in self._of_message:
+                cursor.execute(sql, pick(message))
+                if must_change and cursor.connection.changes() != 1:
+                    raise ProjectionError("there is no row for this session")
+        except OF_THE_FILE:
+            raise
+        except Exception:  # as above
+            self._derive_anew(cursor.connection)
+        self._at = after
 
     def _concerned(self, events: Sequence[Recorded]) -> Sequence[Projection]:
         """The built-in projections whose tables these events change, in their order."""
@@ -146,6 +159,13 @@ class InlineProjections:
             )
 
 
-def _is_plain(event: Any) -> bool:
-    """Whether an event is a message without tool calls."""
-    return type(event) is MessageAppended and not event.call_ids and event.call_id is None
+def _columns_of(recorded: Recorded) -> MessageColumns | None:
+    """What an event comes to, if it is a message without tool calls that does not begin a session.
+
+    One that does finds no row of its session to change.
+    """
+    position, stream, version, at, _, e, *_ = recorded
+    if type(e) is not MessageAppended or e.call_ids or e.call_id is not None or version == 1:
+        return None
+    at = e.occurred_at or at
+    return (position, stream, version, at, e.seq, e.role, e.round, e.tokens)

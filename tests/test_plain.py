@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
+import threading
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -14,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import Message, Session, SessionStore
-from eventstore.errors import EventStoreError
-from eventstore.events import stored
+from eventstore.errors import AppendUnknownError, EventStoreError, StoreClosedError
 from eventstore.log.blobs import BLOB_BYTES
 from eventstore.log.engine import quoted
 from eventstore.snapshots import TAIL_MIN
+from eventstore.store import plain
 
 ROLES = ("user", "assistant", "tool", "system", "developer", "reviewer", "no role")
 
@@ -99,7 +102,7 @@ def test_both_ways_store_and_remember_the_same(
 ) -> None:
     folder = tmp_path_factory.mktemp("plain")
     short = after(folder / "short.db", history)
-    with mock.patch.object(stored, "store_plain", side_effect=ValueError):
+    with mock.patch.object(plain, "_decide", return_value=None):
         ordinary = after(folder / "ordinary.db", history)
     assert short == ordinary
 
@@ -111,3 +114,94 @@ def test_a_plain_message_goes_its_own_way(role: str, tmp_path: Path) -> None:
         with mock.patch("eventstore.store.executor.run_on", side_effect=AssertionError):
             session.append(role, "hello")
         assert session.message(1).role == role
+
+
+def test_a_plain_message_that_finds_another_one_leading_is_stored_with_it(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        session = store.create("a")
+        session.append("user", "first")
+        done: list[int] = []
+        thread = threading.Thread(target=lambda: done.append(session.append("user", "second")))
+
+        def while_leading(_: object) -> None:
+            thread.start()
+            while not store.log._group._queue:
+                time.sleep(0.001)
+
+        store.log.transact(while_leading)
+        thread.join()
+        assert done == [2]
+        assert [one.text for one in session.messages()] == ["first", "second"]
+
+
+def test_a_plain_message_that_comes_after_the_close_is_refused(tmp_path: Path) -> None:
+    """Also one that was let in before and finds the store closed when its turn comes."""
+    with SessionStore.open(tmp_path / "s.db") as store:
+        session = store.create("a")
+        session.append("user", "first")
+        group = store.log._group
+        if_alone = group.if_alone
+
+        def overtaken(*values: Any) -> Any:
+            group.if_alone = if_alone  # type: ignore[method-assign]
+            closing = threading.Thread(target=store.close)
+            closing.start()
+            closing.join()
+            return if_alone(*values)
+
+        group.if_alone = overtaken  # type: ignore[method-assign]
+        with pytest.raises(StoreClosedError):
+            session.append("user", "second")
+    with SessionStore.open(tmp_path / "s.db") as store:
+        assert [one.text for one in store.session("a").messages()] == ["first"]
+        assert store.verify() == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM sessions",
+        "INSERT INTO messages SELECT stream, 2, position, 2, role, state, kind, inherited, round, "
+        "tokens, folded_version, removed_version FROM messages",
+    ],
+)
+def test_rows_that_the_log_does_not_give_are_made_anew(tmp_path: Path, damage: str) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        session = store.create("a")
+        session.append("user", "first")
+        log = store.log
+        log._writer.execute(damage)
+        log._data_version = log._writer.data_version()  # nobody noticed
+        with mock.patch("eventstore.store.executor.run_on", side_effect=AssertionError):
+            assert session.append("user", "second") == 2
+        assert [one.text for one in session.messages()] == ["first", "second"]
+        assert store.check() == []
+
+
+def test_a_plain_message_that_cannot_be_committed_leaves_nothing(tmp_path: Path) -> None:
+    with SessionStore.open(tmp_path / "s.db") as store:
+        session = store.create("a")
+        session.append("user", "first")
+        log = store.log
+        log._writer.set_commit_hook(lambda: True)
+        with pytest.raises(AppendUnknownError):
+            session.append("user", "second")
+        log._writer.set_commit_hook(None)
+        assert session.append("user", "third") == 2
+        assert [one.text for one in session.messages()] == ["first", "third"]
+        assert store.verify() == []
+        assert store.check() == []
+
+
+def test_two_stores_on_one_file_append_plain_messages_in_turns(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with SessionStore.open(path) as one, SessionStore.open(path) as other:
+        one.create("a")
+        chance = random.Random(0)
+        texts = [str(number) for number in range(60)]
+        for seq, text in enumerate(texts, start=1):
+            store = one if chance.random() < 0.5 else other
+            assert store.session("a").append("user", text) == seq
+        assert [message.text for message in other.session("a").messages()] == texts
+        assert one.verify() == []
+        assert one.check() == []

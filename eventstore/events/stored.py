@@ -105,21 +105,14 @@ def store(event: Event) -> StoredForm:
     return form
 
 
-_MESSAGE = _types[MessageAppended]
-
-
-def store_plain(seq: int, role: str, text: str) -> tuple[MessageAppended, StoredForm]:
-    """A message of a usual role that is a text and nothing else, and its bytes.
+def store_plain(seq: int, role: str, text: str) -> tuple[bytes, bytes]:
+    """Facts and body of a message of a usual role that is a text and nothing else.
 
     They are not read back: a number, one of a few roles and a text cannot come back as anything
     else. Raises one of `codec.NOT_SIMPLE` for a lone surrogate, which `store` knows to store.
     """
-    event = MessageAppended(seq=seq, role=role)
-    content = MessageContent(text=text)
-    facts, body = codec.encode_simply(event), codec.encode_simply(content)
-    force_setattr(event, "content", content)
-    form = (_MESSAGE.name, _MESSAGE.schema, facts, body, _MESSAGE.commutes)
-    return event, tuple.__new__(StoredForm, form)
+    facts = codec.encode_simply(MessageAppended(seq=seq, role=role))
+    return facts, codec.encode_simply(MessageContent(text=text))
 
 
 def _store_custom(event: Event) -> StoredForm:

@@ -33,15 +33,16 @@ class Changes:
         self._looking = looking
         # Reentrant: an abandoned listener may be collected, and leave, at any step of this thread.
         self._mutex = threading.RLock()
-        self._listeners: dict[object, Callable[[], None]] = {}
+        #: Who waits for a change, and how each is woken.
+        self.listeners: dict[object, Callable[[], None]] = {}
         self._stop: threading.Event | None = None
 
     def tell(self) -> None:
         """Wake everybody who listens, for example after a commit."""
-        if not self._listeners:
+        if not self.listeners:
             return
         with self._mutex:
-            listeners = list(self._listeners.values())
+            listeners = list(self.listeners.values())
         for wake in listeners:
             wake()
 
@@ -60,7 +61,7 @@ class Changes:
         """
         token = object()
         with self._mutex:
-            self._listeners[token] = wake
+            self.listeners[token] = wake
             if self._stop is None:
                 self._stop = threading.Event()
                 threading.Thread(
@@ -70,8 +71,8 @@ class Changes:
             yield
         finally:
             with self._mutex:
-                del self._listeners[token]
-                if not self._listeners and self._stop is not None:
+                del self.listeners[token]
+                if not self.listeners and self._stop is not None:
                     self._stop.set()
                     self._stop = None
 

@@ -11,6 +11,7 @@ All integers are big-endian. leaf = SHA-256(0x00 || entry), the leaf hash of RFC
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 
 ENTRY_LABEL = b"agent-eventstore/entry/v1\0"
@@ -32,6 +33,15 @@ _sha256 = hashlib.sha256
 def commitment_of(salt: bytes, body: bytes) -> bytes:
     """SHA-256(label || 32-byte salt || stored bytes of the content)."""
     return _sha256(CONTENT_LABEL + salt + body).digest()
+
+
+def fresh_salts() -> list[bytes]:
+    """Salts from the system, asked for many: one call each costs ten times as much.
+
+    None is to be used twice, whatever becomes of its transaction.
+    """
+    random = os.urandom(SALT_BYTES * 64)
+    return [random[at : at + SALT_BYTES] for at in range(0, len(random), SALT_BYTES)]
 
 
 def key_digest(idempotency_key: str | None) -> bytes:

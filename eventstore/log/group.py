@@ -2,8 +2,8 @@
 
 The first caller that finds no leader becomes the leader. It takes the write lock, *then* takes
 everything queued meanwhile, commits once, answers everybody and promotes the next waiter. A lone
-caller therefore pays nothing, and many callers share the cost of one sync to disk (the scheme is
-LevelDB's). Nobody is answered before the commit that covers them, and everybody is answered: an
+caller therefore waits for nobody, and many callers share the cost of one sync to disk (the scheme
+is LevelDB's). Nobody is answered before the commit that covers them, and everybody is answered: an
 interrupt (Ctrl-C) of a leader or a waiter is delivered when its group has been.
 
 A caller that must not block, such as a task of an event loop, queues a member with a *desk*: the
@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence, Sized
+from enum import Enum
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from eventstore.errors import StoreError
 from eventstore.log import interrupts
@@ -24,6 +25,16 @@ T = TypeVar("T")
 
 #: Members of one commit at most, so that the first of them is not kept waiting for ever.
 GROUP_MAX = 512
+
+
+class Busy(Enum):
+    """See `BUSY`."""
+
+    BUSY = "busy"
+
+
+#: Says that a caller was not alone.
+BUSY: Final = Busy.BUSY
 
 
 class Desk(Protocol):
@@ -62,6 +73,8 @@ class GroupCommit:
         self._run = run
         self._mutex = threading.Lock()
         self._queue: deque[Member[Any]] = deque()
+        #: Those who wait for the next group.
+        self.waiting: Sized = self._queue
         self._led = False
         self._leader: int | None = None
         self._taken: list[Member[Any]] = []
@@ -92,6 +105,26 @@ class GroupCommit:
         if member.error is not None:
             raise member.error
         return member.result  # type: ignore[return-value]
+
+    def if_alone(self, run: Callable[..., T], *values: Any) -> T | Busy:
+        """What `run(*values)` returns, called as the leader of nobody else; `BUSY` where one is."""
+        if self._led:  # whoever leads: a look without the mutex is enough to give way
+            return BUSY
+        ident = threading.get_ident()
+        with interrupts.deferred():
+            with self._mutex:
+                if self._led:
+                    return BUSY
+                self._led = True
+            self._leader = ident
+            try:
+                return run(*values)
+            finally:
+                self._leader = None
+                with self._mutex:
+                    waiting = self._led = bool(self._queue)
+                if waiting:
+                    self._promote()
 
     def enqueue(self, member: Member[Any]) -> None:
         """Queue a member that has a desk, and return at once; its desk gets the answer."""

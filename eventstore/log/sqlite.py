@@ -28,11 +28,12 @@ from eventstore.errors import (
 from eventstore.log import engine, interrupts, reading, schema
 from eventstore.log.changes import Changes
 from eventstore.log.engine import MEMORY, Durability
-from eventstore.log.group import GroupCommit, Member
+from eventstore.log.group import BUSY, Busy, GroupCommit, Member
+from eventstore.log.inline import Inline
 from eventstore.log.memory import Memory
 from eventstore.log.port import Head, Recorded, Redact, StreamHead
 from eventstore.log.readers import OneConnection, Reader, Readers, Snapshot
-from eventstore.log.transaction import Inline, Mark, SqliteTransaction
+from eventstore.log.transaction import DecideMessage, Mark, SqliteTransaction
 
 T = TypeVar("T")
 
@@ -77,6 +78,8 @@ class SqliteLog:
         # One cursor for all statements of the log's own: making one takes longer than a statement.
         self._cursor = self._writer.cursor()
         self._transaction = SqliteTransaction(self._cursor, self._memory, clock, inline, redact)
+        short_way = self._transaction.has_short_way
+        self._has_short_way = short_way and self._memory_lock is None
 
     def _open(self, create: bool) -> apsw.Connection:
         created = False
@@ -171,10 +174,7 @@ class SqliteLog:
             committing = True
             self._cursor.execute("COMMIT")
         except BaseException as error:
-            if not isinstance(error, apsw.Error) and committing and not self._writer.in_transaction:
-                self._publish()  # an interrupt that arrived after the commit
-            else:
-                self._abandon(members, error, committing)
+            self._after_error(members, error, committing)
             if not isinstance(error, Exception):
                 raise
         else:
@@ -182,6 +182,63 @@ class SqliteLog:
         finally:
             if members[0].full:
                 self._set_synchronous(self.durability)
+
+    def append_alone(
+        self, decide: DecideMessage, key: int | str, role: str, text: str
+    ) -> int | Busy:
+        """Append a message if nobody else writes and all that it needs is remembered; its seq.
+
+        `key` is the number of the stream, or the session id. Otherwise nothing is done and `BUSY`
+        returned: `transact` can do it. Raises what `transact` raises when it could not be written.
+        """
+        if not self._has_short_way or os.getpid() != self._pid:
+            return BUSY
+        return self._group.if_alone(self._append_alone, decide, key, role, text)
+
+    def _append_alone(
+        self, decide: DecideMessage, key: int | str, role: str, text: str
+    ) -> int | Busy:
+        if self._closed:
+            return BUSY  # as for whatever follows: `transact` waits, or says what is wrong
+        transaction, cursor = self._transaction, self._cursor
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except apsw.Error:
+            return BUSY
+        seq: int | None = None
+        committing = False
+        try:
+            head = self._known
+            known = head is not None and self._writer.data_version() == self._data_version
+            # Who came while the lock was taken shares a commit with this caller.
+            if head is not None and known and not self._group.waiting:
+                transaction.begin(head)
+                seq = transaction.append_alone(decide, key, role, text)
+            if seq is None:
+                cursor.execute("ROLLBACK")
+                return BUSY
+            committing = True
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            member: Member[None] = Member(_nothing, exclusive=False, full=False)
+            self._after_error([member], error, committing)
+            if not isinstance(error, Exception):
+                raise
+            if member.error is not None:
+                raise member.error  # noqa: B904  (its cause is set)
+        else:
+            self._publish()
+        assert seq is not None
+        return seq
+
+    def _after_error(
+        self, members: list[Member[Any]], error: BaseException, committing: bool
+    ) -> None:
+        """Find out what became of the transaction in which an error came, and tell the members."""
+        if not isinstance(error, apsw.Error) and committing and not self._writer.in_transaction:
+            self._publish()  # an interrupt that arrived after the commit
+        else:
+            self._abandon(members, error, committing)
 
     def _restart_full(self, members: list[Member[Any]]) -> bool:
         """Begin anew with a durable commit: the setting cannot change inside a transaction."""
@@ -231,7 +288,7 @@ class SqliteLog:
         # Commits of this connection change it as well, so it is read after each.
         self._data_version = self._writer.data_version()
         self._transaction.commit()
-        if head != before:
+        if self.changes.listeners and head != before:
             self.changes.tell()
 
     def _abandon(self, members: list[Member[Any]], error: BaseException, committing: bool) -> None:
@@ -391,6 +448,10 @@ class SqliteLog:
         self.changes.close()  # whoever waits for events learns that none will come
         if failed is not None:
             raise engine.translate(failed, self.path) from failed
+
+
+def _nothing(_: object) -> None:
+    """The work of a member that only takes an outcome."""
 
 
 def _fail(members: list[Member[Any]], error: BaseException) -> None:

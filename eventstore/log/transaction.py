@@ -12,19 +12,23 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import apsw
-from msgspec.structs import replace
 
 from eventstore.errors import KeyReusedError, PartialRetryError, VersionConflictError
 from eventstore.events import stored
-from eventstore.events.catalogue import ContentRedacted, Event
+from eventstore.events.catalogue import ContentRedacted, Event, MessageAppended, MessageContent
 from eventstore.events.stored import StoredForm
 from eventstore.log import blobs, reading, redactions
-from eventstore.log.entry import SALT_BYTES, UID_BYTES, ZEROS, commitment_of, leaf_of
+from eventstore.log.entry import UID_BYTES, ZEROS, commitment_of, fresh_salts, leaf_of
+from eventstore.log.inline import Inline
 from eventstore.log.memory import Memory
-from eventstore.log.port import ANY, Actor, Expected, Head, NewEvent, Recorded, Redact, StreamHead
+from eventstore.log.port import ANY, Expected, Head, NewEvent, Recorded, Redact, StreamHead
+from eventstore.log.retries import says_the_same
 
-#: Writes derived rows for events that are being appended: ``(connection, events, head before)``.
-Inline = Callable[[apsw.Connection, list[Recorded], Head], None]
+#: What a message comes to: seq, actor, facts, body, time, and the state of its session after it.
+Decided: TypeAlias = tuple[int, int, bytes, bytes, int, Any]
+
+#: Decides a message, a role and a text; None where something has to be looked for.
+DecideMessage = Callable[["SqliteTransaction", StreamHead, str, str], Decided | None]
 
 _INSERT_STREAM = "INSERT INTO streams (id, session_id, incarnation, uid) VALUES (?, ?, ?, ?)"
 _INSERT_EVENT = (
@@ -37,9 +41,6 @@ _INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?) ON CONFLICT (dige
 _INSERT_REFERENCE = "INSERT INTO blob_references (digest, position) VALUES (?, ?)"
 _LAST_STREAM = "SELECT coalesce(max(id), 0) FROM streams"
 
-#: Salts asked of the system at a time.
-SALTS = 64
-
 #: The end of an empty log.
 START = Head(0, ZEROS)
 
@@ -49,27 +50,12 @@ Mark: TypeAlias = tuple[Head, int, int, int, int, int, int, int, int, int]
 #: Makes a named tuple in a third of the time that calling its class takes.
 _named = tuple.__new__
 
+#: The columns of a message.
+_NAME, _SCHEMA = MessageAppended.type, MessageAppended.schema
+_NAME_BYTES = _NAME.encode("ascii")
+
 #: What the last stream's number is remembered under: no text, since every text may be an id.
 _LAST = ("last stream",)
-
-
-class SaltPool:
-    """Random salts, asked of the system many at a time: one call a salt costs ten times as much.
-
-    Used by the writer alone. A salt is never handed out twice, whatever becomes of its transaction.
-    """
-
-    def __init__(self) -> None:
-        self._salts: list[bytes] = []
-
-    def take(self) -> bytes:
-        """A fresh salt."""
-        if not self._salts:
-            random = os.urandom(SALT_BYTES * SALTS)
-            self._salts = [
-                random[start : start + SALT_BYTES] for start in range(0, len(random), SALT_BYTES)
-            ]
-        return self._salts.pop()
 
 
 class SqliteTransaction:
@@ -103,13 +89,15 @@ class SqliteTransaction:
         self._redact = redact
         #: Whether the log redacts what is appended.
         self.redacts = redact is not None
+        #: Whether `append_alone` may be called.
+        self.has_short_way = redact is None and inline is not None and inline.takes_messages
         self._recorded: list[Recorded] = []
         self._rows: list[tuple[Any, ...]] = []
         self._content_rows: list[tuple[Any, ...]] = []
         self._stream_rows: list[tuple[Any, ...]] = []
         self._blob_rows: list[tuple[bytes, bytes, int]] = []
         self._deferred: list[Callable[[apsw.Connection], None]] = []
-        self._salts = SaltPool()
+        self._salts: list[bytes] = []
 
     def begin(self, head: Head) -> None:
         """Start a transaction at this end of the log."""
@@ -188,17 +176,61 @@ class SqliteTransaction:
             events = [*kept, *told]
         return self._buffer_all(head, events)
 
-    def append_stored(
-        self, head: StreamHead, event: Event, form: StoredForm, actor: Actor
-    ) -> Recorded:
-        """Append an event whose stored form is known, without a key, to a log that redacts nothing.
+    def append_message(
+        self, decide: DecideMessage, key: int | str, role: str, text: str
+    ) -> int | None:
+        """Append a message to a log that redacts nothing; its seq.
 
-        `head` is the stream's, as `stream_by_id` gives it.
+        `key` is the number of the stream, or the session id. None where something has to be looked
+        for: nothing is buffered or remembered then.
         """
-        self._streams.remember(
-            head[0], self._buffer(head, event, form, actor, None, max(self.clock(), 0))
+        recall = self._streams.recall
+        head: StreamHead | None = recall(recall(key) if type(key) is str else key)
+        decided = None if head is None else decide(self, head, role, text)
+        if head is None or decided is None:
+            return None
+        seq, actor, facts, body, now, state = decided
+        event = MessageAppended(seq=seq, role=role, content=MessageContent(text=text))
+        form = StoredForm(_NAME, _SCHEMA, facts, body, MessageAppended.commutes)
+        self._streams.remember(head.id, self._buffer(head, event, form, actor, None, now))
+        self.remember(("state", head.id), state)
+        return seq
+
+    def append_alone(
+        self, decide: DecideMessage, key: int | str, role: str, text: str
+    ) -> int | None:
+        """As `append_message`, as the only event of this transaction, which is written at once."""
+        recall = self._streams.recall
+        head: StreamHead | None = recall(recall(key) if type(key) is str else key)
+        decided = None if head is None else decide(self, head, role, text)
+        if head is None or decided is None or self._inline is None:
+            return None
+        seq, actor, facts, body, now, state = decided
+        stream, session_id, incarnation, uid, version, leaf, _ = head
+        before = self.head
+        position, version = before[0] + 1, version + 1
+        salt = self._salts.pop() if self._salts else self._take_fresh_salt()
+        commitment = commitment_of(salt, body)
+        leaf = leaf_of(
+            position, version, now, uid, leaf, commitment, actor, _SCHEMA, None, _NAME_BYTES, facts
         )
-        return self._recorded[-1]
+        self.changed = True
+        cursor = self._cursor
+        cursor.execute(
+            _INSERT_EVENT,
+            (position, stream, version, _NAME, _SCHEMA, now, actor, facts.decode(), None,
+             commitment, leaf),
+        )  # fmt: skip
+        cursor.execute(_INSERT_CONTENT, (position, salt, body))
+        after = self.head = self._written = _named(Head, (position, leaf))
+        message = (position, stream, version, now, seq, role, None, None)
+        self._inline.apply_message(cursor, message, before, after)
+        self._streams.remember(
+            stream,
+            _named(StreamHead, (stream, session_id, incarnation, uid, version, leaf, version)),
+        )
+        self.remember(("state", stream), state)
+        return seq
 
     def _buffer_all(self, head: StreamHead, events: Sequence[NewEvent]) -> list[Recorded]:
         """Keep the rows of events for the flush; nothing of them where one cannot be stored."""
@@ -218,7 +250,7 @@ class SqliteTransaction:
         head: StreamHead,
         event: Event,
         form: StoredForm,
-        actor: Actor,
+        actor: int,
         key: str | None,
         now: int,
     ) -> StreamHead:
@@ -233,7 +265,7 @@ class SqliteTransaction:
                 body, spilled = blobs.spill(event.content, body)
                 for digest, data in spilled:
                     self._blob_rows.append((digest, data, position))
-            salt = self._salts.take()
+            salt = self._salts.pop() if self._salts else self._take_fresh_salt()
             commitment = commitment_of(salt, body)
             self._content_rows.append((position, salt, body))
         leaf = leaf_of(
@@ -252,6 +284,10 @@ class SqliteTransaction:
             StreamHead,
             (stream, session_id, incarnation, uid, version, leaf, solid if commutes else version),
         )
+
+    def _take_fresh_salt(self) -> bytes:
+        self._salts += fresh_salts()
+        return self._salts.pop()
 
     def _check_expected(self, head: StreamHead, expected: Expected) -> None:
         match expected.kind:
@@ -330,14 +366,8 @@ class SqliteTransaction:
         return prior
 
     def says_the_same(self, event: Event, old: Recorded) -> bool:
-        """Whether a retried event says the same as the stored one, as far as that can be told.
-
-        Of an erased content it cannot, nor of one that was redacted.
-        """
-        if same_event(event, old):
-            return True
-        bare = old._replace(event=replace(old.event, content=None))
-        return same_event(event, bare) and self.is_redacted(old.position)
+        """Whether a retried event says the same as the stored one, as far as that can be told."""
+        return says_the_same(event, old, self.is_redacted)
 
     def is_redacted(self, position: int) -> bool:
         """Whether anything was redacted of this event, when it was appended or later."""
@@ -435,7 +465,7 @@ class SqliteTransaction:
         before, self._written = self._written, self.head
         events, self._recorded = self._recorded, []
         if self._inline is not None:
-            self._inline(self.connection, events, before)
+            self._inline(self._cursor, events, before, self.head)
         if self._deferred:
             for write in self._deferred:
                 write(self.connection)
@@ -451,7 +481,7 @@ class SqliteTransaction:
         """Have the inline projections see everything before this (exclusive) transaction."""
         if self._inline is not None:
             self.changed = True
-            self._inline(self.connection, [], self._written)
+            self._inline(self._cursor, [], self._written, self._written)
 
     def commit(self) -> None:
         """Keep what was remembered: the transaction was committed."""
@@ -466,20 +496,3 @@ class SqliteTransaction:
         self._keyed.forget()
         for buffer in self._buffers():
             buffer.clear()
-
-
-def same_event(event: Any, old: Recorded) -> bool:
-    """Whether a retried event says the same as the stored one, as far as it was not erased.
-
-    What the session's state gives it (seqs, runs) may differ, and so may its time.
-    """
-    if stored.name_of(event) != stored.name_of(old.event):
-        return False
-    for field in event.__struct_fields__:
-        if field not in _ASSIGNED and getattr(event, field) != getattr(old.event, field):
-            return False
-    erased = old.event.content is None and old.commitment is not None
-    return erased or bool(event.content == old.event.content)
-
-
-_ASSIGNED = frozenset({"seq", "runs", "count", "occurred_at", "content"})

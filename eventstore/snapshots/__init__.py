@@ -15,6 +15,7 @@ import apsw
 import msgspec
 
 from eventstore.log.engine import rows_of
+from eventstore.session.runs import Runs
 from eventstore.session.state import REDUCER, SessionState
 
 SCHEMA = (files("eventstore.snapshots") / "snapshots.sql").read_text(encoding="utf-8")
@@ -87,9 +88,9 @@ def _checksum(leaf: bytes, state: bytes) -> bytes:
     return hashlib.sha256(leaf + state).digest()[:CHECKSUM_BYTES]
 
 
-def due(state: SessionState, last: int) -> bool:
-    """Whether a session in this state needs a snapshot, the last one being at version `last`."""
-    return state.version - last >= max(TAIL_MIN, len(state.active) // 4)
+def due(version: int, active: Runs, last: int) -> bool:
+    """Whether a state of this version needs a snapshot, the last one being at version `last`."""
+    return version - last >= max(TAIL_MIN, len(active) // 4)
 
 
 def write(connection: apsw.Connection, stream: int, state: SessionState, leaf: bytes) -> None:

@@ -76,12 +76,19 @@ def run_one(log: SqliteLog, session_id: str, command: Command) -> list[Recorded]
     return log.transact(work)
 
 
-def append_plain(log: SqliteLog, session_id: str, role: str, text: str) -> Recorded:
-    """Append a message that is a role and a text. Raises what `run` raises."""
+def append_plain(log: SqliteLog, session_id: str, role: str, text: str) -> int:
+    """Append a message that is a role and a text; its seq. Raises what `run` raises."""
+    seq = plain.alone(log, session_id, role, text)
+    if seq is not None:
+        return seq
 
-    def work(transaction: SqliteTransaction) -> Recorded:
-        head, state = require(transaction, session_id)
-        return plain.append_in(transaction, head, state, role, text)
+    def work(transaction: SqliteTransaction) -> int:
+        seq = plain.beside_others(transaction, session_id, role, text)
+        if seq is None:
+            head, state = require(transaction, session_id)
+            recorded = executor.run_on(transaction, head, state, plain.command(role, text))
+            seq = recorded[0].event.seq  # type: ignore[attr-defined]
+        return seq
 
     return log.transact(work)
 

@@ -91,7 +91,7 @@ def append(
     for start in range(0, len(recorded), snapshots.SPACING):
         stretch = recorded[start : start + snapshots.SPACING]
         state = fold_all(state, stretch)
-        if snapshots.due(state, last_snapshot):
+        if snapshots.due(state.version, state.active, last_snapshot):
             last_snapshot = state.version
             keep_snapshot(transaction, head.id, state, stretch[-1].leaf)
     transaction.remember(("state", head.id), state)

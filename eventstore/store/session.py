@@ -101,8 +101,7 @@ class Session(SessionReads):
         )  # fmt: skip
         plainly = others == _NOTHING and not tool_calls and not failed and expected is ANY
         if plainly and type(content) is str:
-            one = plain.append(self.store.log, self.stream, role, content)
-            return one.event.seq  # type: ignore[attr-defined, no-any-return]
+            return plain.append(self.store.log, self.stream, role, content)
         message = Message(
             role=role,
             content=content,

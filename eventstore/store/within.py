@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from eventstore.log.group import BUSY, Busy
 from eventstore.log.port import StreamHead
 from eventstore.log.sqlite import SqliteLog
 from eventstore.log.transaction import SqliteTransaction
@@ -30,6 +31,10 @@ class _LogWithin:
     def transact(self, work: Callable[[SqliteTransaction], T]) -> T:
         """Run the work now; the commit follows when every member of the group has run."""
         return work(self._transaction)
+
+    def append_alone(self, *_: object) -> Busy:
+        """Not so: the transaction has begun already."""
+        return BUSY
 
     def stream_by_id(self, stream: int) -> StreamHead | None:
         """The stream with this number, one that was just created included."""

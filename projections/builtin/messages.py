@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from itertools import chain, islice
+from operator import itemgetter
 from typing import Any
 
 import apsw
@@ -12,13 +13,14 @@ import apsw
 from eventstore.events import catalogue as ev
 from eventstore.events.catalogue import Event
 from eventstore.log.port import Recorded
-from projections.base import Projection
+from projections.base import POSITION, ROLE, ROUND, SEQ, STREAM, TOKENS, OneRow, Projection
 
 _INSERT = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
     "tokens) VALUES "
 )
 _ROW = "(?, ?, ?, ?, ?, 'active', 'message', 0, ?, ?)"
+_ONE = itemgetter(STREAM, SEQ, POSITION, SEQ, ROLE, ROUND, TOKENS)
 _INSERT_NOTE = (
     "INSERT INTO {messages} (stream, seq, position, place, role, state, kind, inherited, round, "
     "tokens) SELECT ?1, ?2, ?3, coalesce((SELECT place FROM {messages} WHERE stream = ?1 "
@@ -78,6 +80,7 @@ class Messages(Projection):
     def prepare(self) -> None:
         """Fill in the table names."""
         self._insert = self.sql(_INSERT + _ROW)
+        self.of_message = (OneRow(self._insert, _ONE, must_change=False),)
         self._insert_together = self.sql(_INSERT + ", ".join([_ROW] * _TOGETHER))
         self._note = self.sql(_INSERT_NOTE)
         self._inherit = self.sql(_INHERIT)
@@ -105,14 +108,6 @@ class Messages(Projection):
                 self._apply_other(connection, recorded)
         if rows:
             self._insert_rows(connection, rows)
-
-    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
-        """Insert one message."""
-        e: Any = recorded.event
-        cursor.execute(
-            self._insert,
-            (recorded.stream, e.seq, recorded.position, e.seq, e.role, e.round, e.tokens),
-        )
 
     def _insert_rows(self, connection: apsw.Connection, rows: list[tuple[Any, ...]]) -> None:
         whole = len(rows) - len(rows) % _TOGETHER

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import apsw
@@ -15,7 +16,7 @@ from eventstore.events import catalogue as ev
 from eventstore.events.catalogue import Event
 from eventstore.events.stored import require_known
 from eventstore.log.port import Recorded
-from projections.base import Projection
+from projections.base import AT, POSITION, ROLE, STREAM, VERSION, OneRow, Projection
 
 
 class SessionRow(Struct):
@@ -63,6 +64,14 @@ _ADVANCE = (
     "updated_at = max(updated_at, ?4), last_message_at = ?5, "
     "preview_position = coalesce(preview_position, ?6) WHERE stream = ?7"
 )
+#: The same for one message without tool calls.
+_ADVANCE_BY_ONE = (
+    "UPDATE {sessions} SET version = ?1, messages = messages + 1, "
+    "active_messages = active_messages + 1, updated_at = max(updated_at, ?2), "
+    "last_message_at = ?2, preview_position = coalesce(preview_position, "
+    "iif(?3 = 'user', ?4, NULL)) WHERE stream = ?5"
+)
+_ONE = itemgetter(VERSION, AT, ROLE, POSITION, STREAM)
 _PLACE = "SELECT stream, version FROM events WHERE position = ?"
 
 
@@ -84,6 +93,7 @@ class Sessions(Projection):
         self._select = self.sql(_SELECT)
         self._replace = self.sql(_REPLACE)
         self._advance = self.sql(_ADVANCE)
+        self.of_message = (OneRow(self.sql(_ADVANCE_BY_ONE), _ONE, must_change=True),)
 
     def apply(self, connection: apsw.Connection, events: Sequence[Recorded]) -> None:
         """Advance the rows of sessions that got only messages; load and write the others.
@@ -99,15 +109,6 @@ class Sessions(Projection):
                 self._apply_any(connection, rows, stream, own)
         if rows:
             connection.executemany(self._replace, [astuple(row) for row in rows.values()])
-
-    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
-        """Advance the row of the message's session."""
-        e: Any = recorded.event
-        at = e.occurred_at or recorded.recorded_at
-        preview = recorded.position if e.role == "user" else None
-        cursor.execute(self._advance, (recorded.version, 1, 0, at, at, preview, recorded.stream))
-        if cursor.connection.changes() != 1:  # a session that begins with a message has no row yet
-            self.apply(cursor.connection, [recorded])
 
     def _advance_by_messages(
         self, connection: apsw.Connection, stream: int, events: Sequence[Recorded]

@@ -36,6 +36,7 @@ class ToolCalls(Projection):
     schema = (files("projections.builtin") / "tool_calls.sql").read_text(encoding="utf-8")
     inline = True
     reads = frozenset({MessageAppended, SessionForked})
+    of_message = ()
 
     def prepare(self) -> None:
         """Fill in the table names."""
@@ -55,9 +56,6 @@ class ToolCalls(Projection):
                     self._inherit,
                     [(recorded.stream, e.origin, call, e.next_seq) for call in e.open_calls],
                 )
-
-    def apply_message(self, cursor: apsw.Cursor, recorded: Recorded) -> None:
-        """Nothing: the message has no calls."""
 
     def _message(self, connection: apsw.Connection, recorded: Recorded, e: MessageAppended) -> None:
         at = e.occurred_at or recorded.recorded_at

@@ -87,8 +87,8 @@ class ActivityView(Struct, frozen=True, gc=False):
 
 def recent(connection: apsw.Connection, kind: str | None, limit: int) -> list[ActivityView]:
     """The newest activities, newest first; a negative limit means all."""
-    sql, values = (_RECENT, (limit,)) if kind is None else (_RECENT_OF_KIND, (kind, limit))
-    with closing(connection.execute(sql, values)) as rows:
+    values = (limit,) if kind is None else (kind, limit)
+    with closing(connection.execute(_RECENT if kind is None else _RECENT_OF_KIND, values)) as rows:
         return _views(connection, rows)
 
 

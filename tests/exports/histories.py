@@ -113,7 +113,8 @@ def unknown(store: SessionStore, session: Session) -> None:
             [(position, head.id, version, "future.thing", 3, at, 4, facts, None, None, leaf)],
         )
         transaction.wrote(Head(position, leaf))
-        store.derived.inline(transaction.connection, [], Head(position, leaf))
+        head = Head(position, leaf)
+        store.derived.inline(transaction.connection.cursor(), [], head, head)
 
     store.log.transact(work, exclusive=True)
 

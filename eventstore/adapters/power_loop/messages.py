@@ -31,7 +31,7 @@ from projections.queries.details import SessionDetails
 EXTRA = "power_loop"
 
 #: The usual roles, which need no closer look.
-_ROLES = frozenset({"user", "assistant", "tool", "system"})
+USUAL_ROLES = frozenset({"user", "assistant", "tool", "system"})
 
 #: What a message has whose own role this engine does not allow.
 OTHER_ROLE = "other"
@@ -53,11 +53,6 @@ def plain(value: Any) -> Any:
     Raises `TypeError` or `ValueError` for what JSON cannot hold, as `json.dumps` does.
     """
     return json.loads(json.dumps(value, ensure_ascii=False))
-
-
-def is_usual(role: Any) -> bool:
-    """Whether a role needs no closer look."""
-    return type(role) is str and role in _ROLES
 
 
 def message_of(
@@ -90,7 +85,7 @@ def message_of(
         calls = _calls_of(given)
         if _dicts_of(calls) != given:
             extra["tool_calls"] = given
-    if not isinstance(role, str) or (role not in _ROLES and not ROLE.fullmatch(role)):
+    if not isinstance(role, str) or (role not in USUAL_ROLES and not ROLE.fullmatch(role)):
         extra["role"], role = _text(role, "role"), OTHER_ROLE
     if extra or (metadata and EXTRA in metadata and len(metadata) == 1):
         metadata = {EXTRA: {**extra, "meta": metadata} if metadata else extra}

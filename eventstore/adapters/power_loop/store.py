@@ -18,7 +18,7 @@ from eventstore.adapters.power_loop.errors import (
 )
 from eventstore.adapters.power_loop.messages import (
     NOTE,
-    is_usual,
+    USUAL_ROLES,
     message_of,
     row_of,
     session_row,
@@ -208,9 +208,9 @@ class SessionStore:
         """Append a message; its seq. Raises `ValueError` when there is no session."""
         try:
             nothing_else = (tool_call_id, name, round_index) == _NOTHING and not tool_calls
-            if nothing_else and not meta and type(content) is str and is_usual(role):
-                one = by_id.append_plain(self._log, session_id, role, content)
-                return one.event.seq  # type: ignore[attr-defined, no-any-return]
+            usual = type(role) is str and role in USUAL_ROLES
+            if usual and nothing_else and not meta and type(content) is str:
+                return by_id.append_plain(self._log, session_id, role, content)
             message = message_of(
                 role=role, content=content, tool_calls=tool_calls, tool_call_id=tool_call_id,
                 name=name, round_index=round_index, meta=meta,

@@ -157,7 +157,7 @@ class _Taking:
         """Have the rows seen: the log ends there now, and projections and claims follow from it."""
         self._transaction.wrote(head)
         try:
-            self._store.derived.inline(self._connection, [], head)
+            self._store.derived.inline(self._connection.cursor(), [], head, head)
             claims.rebuild(self._connection)
         except EventStoreError as error:
             raise ImportFailedError(
