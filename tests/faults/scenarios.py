@@ -52,6 +52,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         (
             Step("append", each("root", "append", "user", "one")),
             Step("append again", each("root", "append", "user", "two", key="k9")),
+            Step("append with nothing to look for", each("root", "append", "user", "three")),
+            Step("append so again", each("root", "append", "user", "four")),
             Step("append calls", do.append_calls),
             Step("append a blob", each("root", "append", "user", text(70_000, 1))),
         ),

@@ -169,13 +169,15 @@ class World:
         for _ in range(5):
             name = self.random.choice(SESSIONS)
             session = store.session(name)
-            match self.random.randrange(4):
+            match self.random.randrange(6):
                 case 0:
                     self._append_expecting(store, name)
                 case 1:
                     session.record_usage(f"u{next(self._numbers)}", input=1)
                 case 2:
                     self._append_two(store, name)
+                case 3 | 4:
+                    self._append_plainly(store, name)
                 case _:
                     self._append(store, name)
 
@@ -196,6 +198,16 @@ class World:
         self.history.appends.append(
             Append(name, text, began, self.history.tick(), seq, expected=None)
         )
+
+    def _append_plainly(self, store: SessionStore, name: str) -> None:
+        """Append without a key, so not again where the outcome is unknown; three, in one go."""
+        for _ in range(3):
+            text, began = self._text(), self.history.tick()
+            try:
+                seq = store.session(name).append("user", text)
+            except (AppendUnknownError, AppendError, StoreBusyError):
+                return
+            self.history.appends.append(Append(name, text, began, self.history.tick(), seq, None))
 
     def _append_two(self, store: SessionStore, name: str) -> None:
         texts = [self._text(), self._text()]
