@@ -160,8 +160,8 @@ BREAKAGES: tuple[Breakage, ...] = (
     Breakage(
         "miss what another process writes before a lone message",
         _LOG,
-        "            if head is not None and self._writer.data_version() == self._data_version:\n",
-        "            if head is not None:\n",
+        " = head is not None and self._writer.data_version() == self._data_version\n",
+        " = head is not None\n",
         ("tests/test_plain.py::test_two_stores_on_one_file_append_plain_messages_in_turns",),
     ),
     Breakage(
