@@ -114,9 +114,10 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
 
 
 def _details(connection: apsw.Connection, row: DetailRow) -> SessionDetails:
-    begun, title, prompt, configuration, ended, opening = (
-        None if body is None else content_in(connection, body, row.stream) for body in row[13:]
-    )
+    stream = row.stream
+    begun, title, prompt, configuration, ended, opening = [
+        None if body is None else content_in(connection, body, stream) for body in row[13:]
+    ]
     # By place, as `message_views`: names would cost as much as all else.
     found: Sequence[Any] = (
         *row[:12],
@@ -132,9 +133,9 @@ def _details(connection: apsw.Connection, row: DetailRow) -> SessionDetails:
 
 
 def _usage(sums: str) -> UsageTotals:
-    calls, fresh, read, written, output, reasoning, cost = codec.decode(sums.encode())
-    if calls == 0:
+    if sums.startswith("[0,"):  # no calls
         return _UNUSED
+    calls, fresh, read, written, output, reasoning, cost = codec.decode(sums.encode())
     return UsageTotals(
         calls=calls, input=fresh, cache_read=read, cache_write=written, output=output,
         reasoning=reasoning, cost_nanos=cost,
