@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventstore import Message, Session, SessionStore
+from eventstore.adapters import power_loop
 from eventstore.errors import AppendUnknownError, EventStoreError, StoreClosedError
 from eventstore.log.blobs import BLOB_BYTES
 from eventstore.log.engine import quoted
@@ -205,3 +206,16 @@ def test_two_stores_on_one_file_append_plain_messages_in_turns(tmp_path: Path) -
         assert [message.text for message in other.session("a").messages()] == texts
         assert one.verify() == []
         assert one.check() == []
+
+
+def test_an_id_that_is_a_number_is_not_the_stream_with_that_number(tmp_path: Path) -> None:
+    class Name(str):
+        __slots__ = ()
+
+    with power_loop.SessionStore.open(tmp_path / "s.db") as store:
+        store.create_session(session_id="s")
+        store.append_message("s", role="user", content="one")
+        with pytest.raises(ValueError, match="unknown session: 1"):
+            store.append_message(1, role="user", content="lost")  # type: ignore[arg-type]
+        assert store.append_message(Name("s"), role="user", content="two") == 2
+        assert [row.content for row in store.load_all_messages("s")] == ["one", "two"]

@@ -31,7 +31,8 @@ T = TypeVar("T")
 
 def find(transaction: SqliteTransaction, session_id: str) -> tuple[StreamHead, SessionState] | None:
     """The open session with this id, as a transaction sees it."""
-    head = transaction.stream(session_id)
+    # Streams are remembered by their numbers as well, and callers are not always typed.
+    head = transaction.stream(str(session_id)) if isinstance(session_id, str) else None
     if head is None:
         return None
     state = executor.state_in(transaction, head)
@@ -78,12 +79,13 @@ def run_one(log: SqliteLog, session_id: str, command: Command) -> list[Recorded]
 
 def append_plain(log: SqliteLog, session_id: str, role: str, text: str) -> int:
     """Append a message that is a role and a text; its seq. Raises what `run` raises."""
-    seq = plain.alone(log, session_id, role, text)
+    typed = type(session_id) is str
+    seq = plain.alone(log, session_id, role, text) if typed else None
     if seq is not None:
         return seq
 
     def work(transaction: SqliteTransaction) -> int:
-        seq = plain.beside_others(transaction, session_id, role, text)
+        seq = plain.beside_others(transaction, session_id, role, text) if typed else None
         if seq is None:
             head, state = require(transaction, session_id)
             recorded = executor.run_on(transaction, head, state, plain.command(role, text))
