@@ -19,7 +19,11 @@ IDLE_MAX = 8
 
 
 class Readers:
-    """The reading connections of one file."""
+    """The reading connections of one file.
+
+    Needs no lock: appending to a list and popping from it are atomic, so each idle connection is
+    lent or closed by one thread alone.
+    """
 
     def __init__(self, path: str, durability: Durability, *, readonly: bool) -> None:
         self.path = path
@@ -27,13 +31,13 @@ class Readers:
         self._readonly = readonly
         self._closed = False
         self._idle: list[apsw.Connection] = []
-        self._lock = threading.Lock()
 
     def take(self) -> apsw.Connection:
         """A connection that nobody else has until it is given back."""
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
         return engine.connect(self.path, self._durability, readonly=self._readonly)
 
     def give_back(self, connection: apsw.Connection, failed: bool = False) -> None:
@@ -42,26 +46,31 @@ class Readers:
         A reader that `failed` may have left a statement behind, which its error keeps alive; to
         whoever reads on that connection the file would stay what it was then.
         """
-        stuck = failed and connection.txn_state() != apsw.SQLITE_TXN_NONE
-        with self._lock:
-            if stuck or self._closed or len(self._idle) >= IDLE_MAX:
-                with engine.translated(self.path):
-                    connection.close()
-            else:
-                self._idle.append(connection)
+        idle = self._idle
+        if len(idle) >= IDLE_MAX or (failed and connection.txn_state() != apsw.SQLITE_TXN_NONE):
+            with engine.translated(self.path):
+                connection.close()
+            return
+        idle.append(connection)
+        if self._closed:  # perhaps after `close` looked for the last time
+            with engine.translated(self.path):
+                self._close_idle()
 
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it is given back.
 
         Raises the first error of one that could not be closed, after closing the others.
         """
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         failed: apsw.Error | None = None
-        for connection in idle:
+        while self._idle:
             try:
-                connection.close()
+                self._idle.pop().close()
+            except IndexError:
+                break  # another thread closes the last
             except apsw.Error as error:
                 failed = failed or error
         if failed is not None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import apsw
+import msgspec
 from msgspec import Struct
 
-from eventstore import codec
 from eventstore.log.sqlite import SqliteLog
 from eventstore.store.current import read_current, require_current
 from eventstore.store.views import MessageView, message_views
 from projections.queries import listing, messages
-from projections.queries.listing import BriefRow, DetailRow, Which
+from projections.queries.listing import BriefRow, DetailRow, ListedRow, Which
 from projections.queries.texts import content_in
 from projections.queries.usage import UsageTotals
 
@@ -21,14 +22,14 @@ from projections.queries.usage import UsageTotals
 HIDDEN = ("retracted", "cleared")
 
 _UNUSED = UsageTotals()
+_decode_sums = msgspec.json.Decoder(list[Any]).decode
 
 
 class SessionDetails(Struct, frozen=True):
     """An open session with its texts and its usage; what was erased is None.
 
-    `messages` counts the active ones, `tool_calls` every call with an id that was ever made.
-    `opening` is the text of the first active message of a user. Times are µs since
-    1970; `ended_at` is None unless its status is ``ended``.
+    `messages` counts the active ones, `tool_calls` every call with an id that was ever made. Times
+    are µs since 1970; `ended_at` is None unless its status is ``ended``.
     """
 
     stream: int
@@ -40,7 +41,6 @@ class SessionDetails(Struct, frozen=True):
     parent: str | None
     created_at: int
     ended_at: int | None
-    last_message_at: int | None
     messages: int
     tool_calls: int
     usage: UsageTotals
@@ -49,19 +49,29 @@ class SessionDetails(Struct, frozen=True):
     prompt: str | None
     configuration: dict[str, Any]
     end_reason: str | None
+
+
+class ListedSession(SessionDetails, frozen=True):
+    """With what a list shows of the conversation.
+
+    `last_message_at` is the time of the last active message, `opening` the text of the first one of
+    a user.
+    """
+
+    last_message_at: int | None
     opening: str | None
 
 
 def sessions(
     log: SqliteLog, which: Which, *, limit: int = -1, offset: int = 0
-) -> list[SessionDetails]:
+) -> list[ListedSession]:
     """Open sessions that match, those that began last first; a negative limit means all."""
 
-    def query(connection: apsw.Connection) -> list[SessionDetails]:
+    def query(connection: apsw.Connection) -> list[ListedSession]:
         rows = listing.select(connection, which, limit, offset)
-        return [_details(connection, row) for row in rows]
+        return [_listed(connection, row) for row in rows]
 
-    return read_current(log, query)
+    return sorted(read_current(log, query), key=attrgetter("created_at", "stream"), reverse=True)
 
 
 def session(log: SqliteLog, session_id: str) -> SessionDetails | None:
@@ -69,7 +79,7 @@ def session(log: SqliteLog, session_id: str) -> SessionDetails | None:
 
     def query(connection: apsw.Connection) -> SessionDetails | None:
         row = listing.one(connection, session_id)
-        return None if row is None else _details(connection, row)
+        return None if row is None else SessionDetails(*_fields(connection, row))
 
     return read_current(log, query)
 
@@ -113,29 +123,33 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
         return listing.count(connection, which)
 
 
-def _details(connection: apsw.Connection, row: DetailRow) -> SessionDetails:
-    stream = row.stream
-    begun, title, prompt, configuration, ended, opening = [
-        None if body is None else content_in(connection, body, stream) for body in row[13:]
-    ]
-    # By place, as `message_views`: names would cost as much as all else.
-    found: Sequence[Any] = (
-        *row[:12],
-        _usage(row.usage),
-        (begun and begun.get("metadata")) or {},
-        title and title.get("title"),
-        prompt and prompt.get("prompt"),
-        (configuration and configuration.get("configuration")) or {},
-        ended and ended.get("reason"),
-        opening and opening.get("text"),
+def _listed(connection: apsw.Connection, row: ListedRow) -> ListedSession:
+    last_message_at, opening = row[:2]
+    fields = _fields(connection, row[2:])
+    text = content_in(connection, opening, fields[0]).get("text")
+    found: Sequence[Any] = (*fields, last_message_at, text)
+    return ListedSession(*found)
+
+
+def _fields(connection: apsw.Connection, row: DetailRow) -> tuple[Any, ...]:
+    """What a `SessionDetails` is made of, in order: names would cost as much as all else."""
+    begun, title, prompt, configuration, ended, usage, *facts = row
+    stream = facts[0]
+    return (
+        *facts,
+        _usage(usage),
+        content_in(connection, begun, stream).get("metadata") or {},
+        None if title is None else content_in(connection, title, stream).get("title"),
+        None if prompt is None else content_in(connection, prompt, stream).get("prompt"),
+        content_in(connection, configuration, stream).get("configuration") or {},
+        None if ended is None else content_in(connection, ended, stream).get("reason"),
     )
-    return SessionDetails(*found)
 
 
 def _usage(sums: str) -> UsageTotals:
     if sums.startswith("[0,"):  # no calls
         return _UNUSED
-    calls, fresh, read, written, output, reasoning, cost = codec.decode(sums.encode())
+    calls, fresh, read, written, output, reasoning, cost = _decode_sums(sums)
     return UsageTotals(
         calls=calls, input=fresh, cache_read=read, cache_write=written, output=output,
         reasoning=reasoning, cost_nanos=cost,

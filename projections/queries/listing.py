@@ -7,8 +7,7 @@ in it that the tables are at the head of the log, no second one need ask that of
 from __future__ import annotations
 
 from functools import cache
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import apsw
 from msgspec import Struct
@@ -44,22 +43,25 @@ _USAGE = (
 )
 _TEXTS = (
     body_at(_BEGUN), body_at("p.title_position"), body_at("p.prompt_position"),
-    body_at("p.configuration_position"), body_at("x.position"), body_at(_OPENING),
+    body_at("p.configuration_position"), body_at("x.position"),
 )  # fmt: skip
+#: A `DetailRow`.
 _COLUMNS = (
-    "SELECT p.stream, s.session_id, p.version, p.status, p.source, p.model, "  # noqa: S608
+    f"{', '.join(_TEXTS)}, {_USAGE}, "  # noqa: S608
+    "p.stream, s.session_id, p.version, p.status, p.source, p.model, "
     "(SELECT session_id FROM streams WHERE id = p.parent), p.created_at, "
-    f"{_TIME.format('x')}, {_LAST_AT}, p.active_messages, p.tool_calls, {_USAGE}, "
-    f"{', '.join(_TEXTS)}"
+    f"{_TIME.format('x')}, p.active_messages, p.tool_calls"
 )
 _END = f"LEFT JOIN events AS x ON x.position = {_ENDED}"
 #: In no order: SQLite would copy all texts to sort them.
 _ROWS = (
-    f"{_COLUMNS} FROM ({{page}}) AS f CROSS JOIN sessions AS p ON p.stream = f.stream "
+    f"SELECT {_LAST_AT}, {body_at(_OPENING)}, {_COLUMNS} "  # noqa: S608
+    "FROM ({page}) AS f CROSS JOIN sessions AS p ON p.stream = f.stream "
     f"CROSS JOIN streams AS s ON s.id = p.stream {_END}"
 )
 _ROW = (
-    f"{_COLUMNS} FROM streams AS s CROSS JOIN sessions AS p ON p.stream = s.id {_END} "
+    f"SELECT {_COLUMNS} FROM streams AS s "  # noqa: S608
+    f"CROSS JOIN sessions AS p ON p.stream = s.id {_END} "
     f"WHERE s.session_id = ? AND p.status <> 'closed' AND {AT_HEAD}"
 )
 _PAGE = (
@@ -98,32 +100,13 @@ class Which(Struct, frozen=True, kw_only=True):
     ended_created_before: int | None = None
 
 
-class DetailRow(NamedTuple):
-    """A row of the list.
+#: The stored bodies of a session's beginning, title, prompt, configuration and end; the sums of its
+#: usage as a JSON array in the order of `UsageTotals`; and stream, session_id, version, status,
+#: source, model, parent, created_at, ended_at, active messages and tool calls.
+DetailRow: TypeAlias = tuple[Any, ...]
 
-    `usage` is a JSON array of the number of calls, and the sums of input, cache_read, cache_write,
-    output, reasoning and cost. The last six are stored bodies.
-    """
-
-    stream: int
-    session_id: str
-    version: int
-    status: str
-    source: str | None
-    model: str | None
-    parent: str | None
-    created_at: int
-    ended_at: int | None
-    last_message_at: int | None
-    messages: int
-    tool_calls: int
-    usage: str
-    begun: str | None
-    title: str | None
-    prompt: str | None
-    configuration: str | None
-    ended: str | None
-    opening: str | None
+#: The time of the last active message and the stored body of the opening one, and a `DetailRow`.
+ListedRow: TypeAlias = tuple[Any, ...]
 
 
 class BriefRow(NamedTuple):
@@ -145,22 +128,19 @@ class TitledRow(NamedTuple):
 
 def select(
     connection: apsw.Connection, which: Which, limit: int = -1, offset: int = 0
-) -> list[DetailRow]:
-    """Sessions that match, those that began last first; none when the tables are not at the head.
+) -> list[ListedRow]:
+    """Sessions that match, in no order; of a page those that began last.
 
-    Whoever gets none has to find out which it is.
+    None when the tables are not at the head; whoever gets none has to find out which it is.
     """
     terms, values = _terms(which)
-    rows = rows_of(connection, _selection(terms), (*values, limit, offset))
-    found = [DetailRow._make(row) for row in rows]
-    found.sort(key=attrgetter("created_at", "stream"), reverse=True)
-    return found
+    return rows_of(connection, _selection(terms), (*values, limit, offset))
 
 
 def one(connection: apsw.Connection, session_id: str) -> DetailRow | None:
     """The open session with this id; None also when the tables are not at the head."""
-    rows = rows_of(connection, _ROW, (session_id,))
-    return DetailRow._make(rows[0]) if rows else None
+    found: DetailRow | None = connection.execute(_ROW, (session_id,)).get
+    return found
 
 
 @cache
