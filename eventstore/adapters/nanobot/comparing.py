@@ -56,11 +56,12 @@ class Kept:
         self._wrap(start)
 
     def _wrap(self, start: int) -> None:
-        for index in range(start, len(self._entries)):
-            entry = self._entries[index]
-            if not _TEXT.issuperset(map(type, entry.values())):
-                self._entries[index] = _wrapped(entry)
-                self._nested.append(index)
+        fits = _TEXT.issuperset
+        new = enumerate(self._entries[start:], start)
+        nested = [index for index, entry in new if not fits(map(type, entry.values()))]
+        for index in nested:
+            self._entries[index] = _wrapped(self._entries[index])
+        self._nested += nested
 
     def copies(self) -> list[Entry]:
         """The messages, for somebody who may change them."""

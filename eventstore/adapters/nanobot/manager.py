@@ -87,8 +87,9 @@ class SessionManager:
 
     def _load(self, key: str) -> Session | None:
         """The stored session of a key, None if there is none. `updated_at` is the present time."""
-        self._adopt(key)
         found = self._storage.load(key)
+        if found is None and self._adopt(key):
+            found = self._storage.load(key)
         if found is None:
             return None
         return Session(
@@ -118,16 +119,18 @@ class SessionManager:
             for one in listed
         ]
 
-    def _adopt(self, key: str) -> None:
-        """Import the file that nanobot left of a key, unless the store has that key."""
+    def _adopt(self, key: str) -> bool:
+        """Import the file that nanobot left of a key, unless the store has that key; whether."""
         if key in self._asked_for:
-            return
+            return False
         path = self._get_session_path(key)
+        found = False
         if path.name not in self._adopted and not self._storage.exists(key) and path.is_file():
-            named = key_in(path)
-            if named is None or named == key:
+            found = key_in(path) in (None, key)
+            if found:
                 self._import(path, key)
         self._asked_for.add(key)
+        return found
 
     def _adopt_all(self) -> None:
         for path in self.sessions_dir.glob("*.jsonl"):

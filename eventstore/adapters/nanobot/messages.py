@@ -73,8 +73,8 @@ def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Mess
 
 def entry_of(view: MessageView) -> Entry:
     """The dict of a stored message; also of one that others than the adapter appended."""
-    metadata, content = view.metadata, view.text
-    marks = {} if metadata is None else _marks(metadata)
+    content = view.text
+    marks = _marks(view.metadata)
     if _WHOLE in marks:
         whole: Entry = marks[_WHOLE]
         return whole
