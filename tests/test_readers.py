@@ -12,7 +12,7 @@ from eventstore import SessionStore
 from eventstore.errors import CorruptStoreError
 from eventstore.events import catalogue as ev
 from eventstore.log.reading import head_of
-from eventstore.store import activities
+from eventstore.store import activities, reads
 
 _ALL = "SELECT position FROM events"
 _DAMAGE = (
@@ -75,6 +75,31 @@ def test_reading_activities_that_fails_leaves_no_statement_open(
             content = ev.ActivityContent(subject=f"tool {number}")
             session.add_event(ev.ToolCalled(content=content))
         assert len(store.activities()) == 3
+        with store.log.reader() as connection:
+            connection.execute(_DAMAGE)
+        with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:
+            read(store)
+        with store.log.reader() as connection:
+            assert connection.txn_state() == apsw.SQLITE_TXN_NONE
+        assert raised.tb.tb_next  # which would keep it alive
+
+
+def _read_messages(store: SessionStore) -> None:
+    store.session("a").messages()
+
+
+def _fail_while_reading_messages(store: SessionStore) -> None:
+    reads.state_and_each(store.log, store.session("a").stream, None, _fail)
+
+
+@pytest.mark.parametrize("read", [_read_messages, _fail_while_reading_messages])
+def test_reading_messages_that_fails_leaves_no_statement_open(
+    read: Callable[[SessionStore], None],
+) -> None:
+    with SessionStore.open(":memory:") as store:
+        session = store.create("a")
+        for number in range(3):
+            session.append("user", f"message {number}")
         with store.log.reader() as connection:
             connection.execute(_DAMAGE)
         with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:

@@ -51,7 +51,7 @@ class SessionDetails(Struct, frozen=True):
     end_reason: str | None
 
 
-class ListedSession(SessionDetails, frozen=True):
+class ListedDetails(SessionDetails, frozen=True):
     """With what a list shows of the conversation.
 
     `last_message_at` is the time of the last active message, `opening` the text of the first one of
@@ -64,10 +64,10 @@ class ListedSession(SessionDetails, frozen=True):
 
 def sessions(
     log: SqliteLog, which: Which, *, limit: int = -1, offset: int = 0
-) -> list[ListedSession]:
+) -> list[ListedDetails]:
     """Open sessions that match, those that began last first; a negative limit means all."""
 
-    def query(connection: apsw.Connection) -> list[ListedSession]:
+    def query(connection: apsw.Connection) -> list[ListedDetails]:
         rows = listing.select(connection, which, limit, offset)
         return [_listed(connection, row) for row in rows]
 
@@ -102,7 +102,7 @@ def around(
     with log.snapshot() as connection:
         require_current(connection)
         rows = messages.around(connection, places, count)
-        views = message_views(connection, [row for _, row in rows])
+        views = list(message_views(connection, [row for _, row in rows]))
     for (index, _), view in zip(rows, views, strict=True):
         if view.state not in HIDDEN:
             found[places[index]].append(view)
@@ -123,12 +123,12 @@ def count(log: SqliteLog, which: Which) -> tuple[int, int]:
         return listing.count(connection, which)
 
 
-def _listed(connection: apsw.Connection, row: ListedRow) -> ListedSession:
+def _listed(connection: apsw.Connection, row: ListedRow) -> ListedDetails:
     last_message_at, opening = row[:2]
     fields = _fields(connection, row[2:])
     text = content_in(connection, opening, fields[0]).get("text")
     found: Sequence[Any] = (*fields, last_message_at, text)
-    return ListedSession(*found)
+    return ListedDetails(*found)
 
 
 def _fields(connection: apsw.Connection, row: DetailRow) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ def messages(log: SqliteLog, stream: int, state: SessionState) -> Iterator[Messa
                 return
             first, after = rows[0][queries.SEQ], rows[-1][queries.SEQ]
             states = queries.states_at(connection, stream, state.version, first, after)
-            views = message_views(connection, rows, states)
+            views = list(message_views(connection, rows, states))
         yield from views
 
 

@@ -7,7 +7,9 @@ is turned into a version in the same snapshot (`eventstore.store.points`).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, TypeVar
 
 import apsw
 
@@ -38,6 +40,8 @@ from projections.queries import calls, lineage, messages, points, sessions
 from projections.queries import usage as usage_queries
 from projections.queries.sessions import ListedSession
 from projections.queries.usage import UsageTotals
+
+T = TypeVar("T")
 
 _ALL = 1 << 62
 
@@ -87,15 +91,33 @@ def state_and_messages(
     log: SqliteLog, stream: int, at: Point | None
 ) -> tuple[SessionState, list[MessageView]]:
     """The state and the active messages, of one moment."""
+    return state_and_each(log, stream, at, list)
+
+
+def state_and_each(
+    log: SqliteLog, stream: int, at: Point | None, read: Callable[[Iterator[MessageView]], T]
+) -> tuple[SessionState, T]:
+    """The state and what `read` makes of the active messages, of one moment.
+
+    It is given them one by one; so who keeps something else of them need not have all at once.
+    """
     with log.snapshot() as connection:
         state = _state(log, connection, stream, at)
-        return state, messages_in(connection, stream, state)
+        return state, _each_in(connection, stream, state, read)
 
 
 def messages_in(connection: apsw.Connection, stream: int, state: SessionState) -> list[MessageView]:
     """The messages that are active in a state of a session, in active order."""
+    return _each_in(connection, stream, state, list)
+
+
+def _each_in(
+    connection: apsw.Connection, stream: int, state: SessionState,
+    read: Callable[[Iterator[MessageView]], T],
+) -> T:  # fmt: skip
     require_current(connection)
-    return message_views(connection, messages.in_runs(connection, stream, state.active), {})
+    with closing(messages.each_in_runs(connection, stream, state.active)) as rows:
+        return read(message_views(connection, rows, {}))
 
 
 def active_messages(log: SqliteLog, stream: int, at: Point | None) -> list[MessageView]:
@@ -107,13 +129,13 @@ def as_of(log: SqliteLog, stream: int, at: Point | None, everything: bool) -> As
     """What is in force at a point, and the active messages, or all that there were."""
     with log.snapshot() as connection:
         state = _state(log, connection, stream, at)
-        require_current(connection)
         if everything:
+            require_current(connection)
             rows = messages.in_range(connection, stream, 1, state.next_seq - 1)
             states = messages.states_at(connection, stream, state.version)
+            views = list(message_views(connection, rows, states))
         else:
-            rows, states = messages.in_runs(connection, stream, state.active), {}
-        views = message_views(connection, rows, states)
+            views = messages_in(connection, stream, state)
     return AsOf(
         name=name_of(log, stream),
         version=state.version,
@@ -133,7 +155,7 @@ def history(log: SqliteLog, stream: int, after: int, limit: int | None) -> list[
         require_current(connection)
         size = _ALL if limit is None else limit
         rows = messages.in_range(connection, stream, after + 1, _ALL, size)
-        return message_views(connection, rows)
+        return list(message_views(connection, rows))
 
 
 def name_of(log: SqliteLog, stream: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apsw
@@ -142,14 +142,15 @@ class CompactionView(Struct, frozen=True, kw_only=True):
 
 def message_views(
     connection: apsw.Connection, rows: Iterable[Columns], states: Mapping[int, str] | None = None
-) -> list[MessageView]:
+) -> Iterator[MessageView]:
     """The views of rows of messages; with `states`, by seq, those instead of the rows' own.
 
     A message that is not in `states` is active. In one loop without calls of our own for all but
-    notes and what is not plain: resuming makes hundreds of these.
+    notes and what is not plain: resuming makes hundreds of these. One by one: who needs something
+    else of each is done with it while it is in the processor's cache.
     """
     facts_of, content_of = stored.PRESENT[_APPENDED]
-    read, views = reading.event_reader(reading.blob_fetcher(connection)), list[MessageView]()
+    read = reading.event_reader(reading.blob_fetcher(connection))
     for (position, name, schema, facts, body, seq, state, inherited, recorded_at,
          committed, wiped) in rows:  # fmt: skip
         event: Any = None
@@ -174,17 +175,16 @@ def message_views(
         at = event.occurred_at or recorded_at
         if type(event) is ContextCompacted:
             marks = (inherited != 0, erased, redacted)
-            views.append(_note(event, content, position, state, at, *marks))
+            yield _note(event, content, position, state, at, *marks)
             continue
         # By place: names cost four times as much.
-        views.append(MessageView(
+        yield MessageView(
             seq, event.role, position, state,
             content.text, content.parts, content.name, content.tool_calls, event.call_id,
             content.tool_name, event.failed, content.reasoning, content.reasoning_items,
             content.metadata, event.round, event.tokens, event.finish_reason, event.response_id,
             event.model, at, (), inherited != 0, erased, redacted,
-        ))  # fmt: skip
-    return views
+        )  # fmt: skip
 
 
 def _note(

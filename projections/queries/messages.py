@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import Any, TypeAlias
 
 import apsw
@@ -69,12 +70,17 @@ def around(
     return [(row[-1], row[:-1]) for row in rows]
 
 
-def in_runs(connection: apsw.Connection, stream: int, runs: Sequence[Run]) -> list[Columns]:
-    """The messages of these runs of seqs, in the runs' order."""
-    found: list[Columns] = []
+def each_in_runs(
+    connection: apsw.Connection, stream: int, runs: Sequence[Run]
+) -> Generator[Columns, None, None]:
+    """The messages of these runs of seqs, in the runs' order, read as they are asked for.
+
+    Close it, lest a statement stay open on the connection when whoever asks fails.
+    """
     for first, length in runs:
-        found.extend(in_range(connection, stream, first, first + length - 1))
-    return found
+        found = (stream, first, first + length - 1, _ALL)
+        with closing(connection.execute(_MESSAGES, found)) as rows:
+            yield from rows
 
 
 def states_at(

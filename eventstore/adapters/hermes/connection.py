@@ -18,7 +18,7 @@ from eventstore.log.sqlite import now_us
 from eventstore.session import commands as do
 from eventstore.session.commands import Command
 from eventstore.store import listing
-from eventstore.store.listing import ListedSession, SessionDetails
+from eventstore.store.listing import ListedDetails, SessionDetails
 from eventstore.store.session import Session
 from eventstore.store.session_store import SessionStore
 from projections.queries.listing import Which
@@ -86,7 +86,7 @@ class Connection:
             return None
         return listing.session(self.store.log, session_id)
 
-    def _listed(self, which: Which, limit: int = -1, offset: int = 0) -> list[ListedSession]:
+    def _listed(self, which: Which, limit: int = -1, offset: int = 0) -> list[ListedDetails]:
         return listing.sessions(self.store.log, which, limit=limit, offset=max(offset, 0))
 
     def _session(self, session_id: object) -> Session | None:

@@ -16,7 +16,7 @@ from eventstore.adapters.hermes.message_calls import MessageCalls
 from eventstore.adapters.hermes.session_calls import SessionCalls
 from eventstore.errors import SessionClosedError
 from eventstore.store import listing
-from eventstore.store.listing import ListedSession
+from eventstore.store.listing import ListedDetails
 from eventstore.store.session import Session
 from projections.queries.listing import Which
 
@@ -48,7 +48,7 @@ class SessionDB(SessionCalls, MessageCalls):
         found = self._listed(which, limit, offset)
         return [rows.rich_row(one, self._opening(one)) for one in found]
 
-    def _opening(self, found: ListedSession) -> str | None:
+    def _opening(self, found: ListedDetails) -> str | None:
         """The first text of a user; the first message may have none."""
         if found.opening is not None or found.messages == 0:
             return found.opening

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from eventstore.store.listing import ListedSession, SessionDetails
+from eventstore.store.listing import ListedDetails, SessionDetails
 
 #: The schema of Hermes's own files whose calls and rows this adapter has.
 SCHEMA_VERSION = 6
@@ -71,7 +71,7 @@ def session_row(found: SessionDetails) -> dict[str, Any]:
     }
 
 
-def rich_row(found: ListedSession, opening: str | None) -> dict[str, Any]:
+def rich_row(found: ListedDetails, opening: str | None) -> dict[str, Any]:
     """The row with the beginning of the conversation and its last activity."""
     at = found.created_at if found.last_message_at is None else found.last_message_at
     row = session_row(found)

@@ -12,6 +12,7 @@ cleared stays in the history.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -124,17 +125,34 @@ class Change(Struct, frozen=True):
     header: dict[str, Any]
 
 
+class _Read(Struct, frozen=True):
+    """Messages that were read: their seqs, their dicts, and the view of the last."""
+
+    seqs: list[int]
+    entries: list[Entry]
+    last: MessageView | None
+
+
+def _read(views: Iterable[MessageView]) -> _Read:
+    seqs, entries, view = list[int](), list[Entry](), None
+    for view in views:
+        seqs.append(view.seq)
+        entries.append(entry_of(view))
+    return _Read(seqs, entries, view)
+
+
 def read(session: Stored) -> Picture | None:
     """What is stored of a session, None when it is closed."""
     log, stream = session.store.log, session.stream
     for _ in range(_TRIES):
-        state, active = reads.state_and_messages(log, stream, None)
+        state, active = reads.state_and_each(log, stream, None, _read)
         if state.status is Status.CLOSED:
             return None
         header = reads.configuration_of(log, state) or {}
-        before = _before(session, state, active, header)
-        newest = state.next_seq - 1
-        last = active[-1] if active and active[-1].seq == newest else session.message(newest)
+        before = _before(session, active.seqs[0] if active.seqs else state.next_seq, header)
+        newest, last = state.next_seq - 1, active.last
+        if last is None or last.seq != newest:
+            last = session.message(newest)
         if session.version == state.version:
             return _picture(session, state, before, active, header, last)
     raise StoreBusyError(
@@ -142,16 +160,11 @@ def read(session: Stored) -> Picture | None:
     )
 
 
-def _before(
-    session: Stored, state: SessionState, active: list[MessageView], header: dict[str, Any]
-) -> list[MessageView]:
-    """The consolidated messages: they are among those from the header's first to the active."""
+def _before(session: Stored, end: int, header: dict[str, Any]) -> _Read:
+    """The consolidated messages: they are among those from the header's first to `end`."""
     first = header.get(_FIRST, 1)
-    end = active[0].seq if active else state.next_seq
-    if first >= end:
-        return []
-    views = session.history(after=first - 1, limit=end - first)
-    return [view for view in views if view.state == "consolidated"]
+    views = session.history(after=first - 1, limit=end - first) if first < end else []
+    return _read(view for view in views if view.state == "consolidated")
 
 
 def blank(session: Stored) -> Picture:
@@ -162,19 +175,18 @@ def blank(session: Stored) -> Picture:
 def _picture(
     session: Stored,
     state: SessionState,
-    before: list[MessageView],
-    active: list[MessageView],
+    before: _Read,
+    active: _Read,
     header: dict[str, Any],
     last: MessageView | None,
 ) -> Picture:
-    live = [*before, *active]
     return Picture(
         session=session,
         version=state.version,
         next_seq=state.next_seq,
-        seqs=[view.seq for view in live],
-        kept=Kept([entry_of(view) for view in live]),
-        consolidated=len(before),
+        seqs=before.seqs + active.seqs,
+        kept=Kept(before.entries + active.entries),
+        consolidated=len(before.seqs),
         header={key: value for key, value in header.items() if key != _UPDATED},
         updated_at=updated_at(state, header, last),
     )
