@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import pytest
 from eventstore import SessionStore
 from eventstore.errors import CorruptStoreError
 from eventstore.events import catalogue as ev
+from eventstore.log import engine
+from eventstore.log.engine import Durability
+from eventstore.log.readers import Readers
 from eventstore.log.reading import head_of
 from eventstore.store import activities, reads
 
@@ -107,3 +112,49 @@ def test_reading_messages_that_fails_leaves_no_statement_open(
         with store.log.reader() as connection:
             assert connection.txn_state() == apsw.SQLITE_TXN_NONE
         assert raised.tb.tb_next  # which would keep it alive
+
+
+def test_closing_while_others_read_closes_every_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of giving back and closing comes first."""
+    apsw.Connection(str(tmp_path / "a.db")).close()
+    opened: list[apsw.Connection] = []
+
+    def connect(path: str, *_: object, **__: object) -> apsw.Connection:
+        opened.append(apsw.Connection(path))
+        return opened[-1]
+
+    monkeypatch.setattr(engine, "connect", connect)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            readers = Readers(str(tmp_path / "a.db"), Durability.NORMAL, readonly=False)
+            _lend_while_closing(readers)
+            for connection in opened:
+                with pytest.raises(apsw.ConnectionClosedError):
+                    connection.execute("SELECT 1")
+            assert opened
+            opened.clear()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _lend_while_closing(readers: Readers) -> None:
+    closing = threading.Event()
+
+    def lend() -> None:
+        while True:
+            last = closing.is_set()
+            readers.give_back(readers.take())
+            if last:
+                return
+
+    threads = [threading.Thread(target=lend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    closing.set()
+    readers.close()
+    for thread in threads:
+        thread.join()
