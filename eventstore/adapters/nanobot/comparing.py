@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventstore.adapters.nanobot.messages import Entry, plain
 from eventstore.redaction import marks
-
-Entry = dict[str, Any]
 
 
 class _Number:
@@ -71,19 +70,26 @@ class Kept:
         return copies
 
     def common(self, entries: list[Entry]) -> int:
-        """How many messages at the beginning are the same, what was redacted aside."""
+        """How many messages at the beginning are the same, what was redacted aside.
+
+        Raises what `plain` raises, for a message that is not.
+        """
         size = min(len(self._entries), len(entries))
         ours = self._entries if size == len(self._entries) else self._entries[:size]
         theirs = entries if size == len(entries) else entries[:size]
         if ours == theirs:
             return size
         differing = (i for i in range(size) if ours[i] != theirs[i])
-        return next((i for i in differing if not marks.alike(copy(ours[i]), theirs[i])), size)
+        return next((i for i in differing if not same(theirs[i], ours[i])), size)
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether a value is another, stored one, numbers of the same types, redacted texts aside."""
-    return bool(_wrapped(one) == other) or marks.alike(other, one)
+def same(one: Any, stored: Any) -> bool:
+    """Whether JSON holds a value as what is stored, redacted texts aside.
+
+    Raises what `plain` raises.
+    """
+    value, kept = plain(one), copy(stored)
+    return bool(_wrapped(kept) == value) or marks.alike(kept, value)
 
 
 def _wrapped(value: Any) -> Any:

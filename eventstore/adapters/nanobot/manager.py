@@ -19,8 +19,9 @@ from eventstore.adapters.nanobot.picture import Wanted
 from eventstore.adapters.nanobot.session import Session
 from eventstore.adapters.nanobot.storage import Listed, Storage
 from eventstore.adapters.nanobot.times import moment
+from eventstore.errors import ImportFailedError, InvalidValueError
 from eventstore.files import make_private
-from eventstore.importers.nanobot.files import import_session, key_in
+from eventstore.importers.nanobot.files import import_read, key_in, read_file
 from eventstore.log.engine import Durability
 from eventstore.store.session_store import SessionStore
 
@@ -120,32 +121,46 @@ class SessionManager:
         ]
 
     def _adopt(self, key: str) -> bool:
-        """Import the file that nanobot left of a key, unless the store has that key; whether."""
+        """Import the file that nanobot left of a key, unless the store has that key; whether.
+
+        Raises `OSError` for a file that cannot be read: a session begun instead would hide it.
+        """
         if key in self._asked_for:
             return False
         path = self._get_session_path(key)
         found = False
         if path.name not in self._adopted and not self._storage.exists(key) and path.is_file():
-            found = key_in(path) in (None, key)
-            if found:
-                self._import(path, key)
+            found = key_in(path) in (None, key) and self._import(path, key)
         self._asked_for.add(key)
         return found
 
     def _adopt_all(self) -> None:
+        """Import what files there are; one that cannot be is told, and tried again next time."""
         for path in self.sessions_dir.glob("*.jsonl"):
             if path.name not in self._adopted and path.is_file():
-                key = key_in(path) or key_of_file(path.stem)
-                if self._storage.exists(key):
-                    self._adopted.add(path.name)
-                else:
-                    self._import(path, key)
+                try:
+                    self._adopt_file(path)
+                except (OSError, ImportFailedError, InvalidValueError) as error:
+                    _logger.warning("%s is not listed: %s", path, error)
 
-    def _import(self, path: Path, key: str) -> None:
-        report = import_session(self._storage, path, key)
+    def _adopt_file(self, path: Path) -> None:
+        key = key_in(path) or key_of_file(path.stem)
+        if self._storage.exists(key):
+            self._adopted.add(path.name)
+        else:
+            self._import(path, key)
+
+    def _import(self, path: Path, key: str) -> bool:
+        """Import a file as the session of a key, if there is one in it."""
+        file = read_file(path)
+        if file.metadata is None and not file.messages:
+            _logger.warning("%s: there is no session in it", path)
+        else:
+            report = import_read(self._storage, path, file, key)
+            for problem in report.problems:
+                _logger.warning("%s, line %s: %s", path, problem.line, problem.reason)
         self._adopted.add(path.name)
-        for problem in report.problems:
-            _logger.warning("%s, line %s: %s", path, problem.line, problem.reason)
+        return file.metadata is not None or bool(file.messages)
 
 
 def _updated_at(one: Listed) -> str:

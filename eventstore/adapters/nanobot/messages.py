@@ -32,16 +32,35 @@ _NO_ROLE = "unknown"
 
 
 def plain(value: Any) -> Any:
-    """A copy of `value` as JSON holds it: tuples as lists, keys as texts.
+    """A copy of `value` as JSON holds it: tuples as lists, keys as texts; texts are shared.
 
     Raises what `json.dumps` raises: `TypeError` for an object, `ValueError` for NaN or a circle.
     """
     if type(value) is dict and {*map(type, value), *map(type, value.values())} <= _TEXT:
         return dict(value)
+    try:
+        return _plain(value)
+    except RecursionError:
+        return _through_json(value)  # which knows whether it is a circle
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict and _TEXT.issuperset(map(type, value)):
+        return {key: item if type(item) is str else _plain(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [_plain(item) for item in value]
+    return _through_json(value)
+
+
+def _through_json(value: Any) -> Any:
     return json.loads(json.dumps(value, allow_nan=False))
 
 
-_TEXT = {str}
+_TEXT = frozenset({str})
+_SCALARS = frozenset({str, bool, type(None)})
 
 
 def message_of(entry: Entry, saved: Times | None, otherwise: int | None) -> Message:

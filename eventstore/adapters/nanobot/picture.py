@@ -117,10 +117,14 @@ class Picture(Struct):
 
 
 class Change(Struct, frozen=True):
-    """The commands of a save, and what is stored when they are done."""
+    """The commands of a save, and what is stored when they are done.
+
+    That is the first `keep` messages that were, and the `new` ones.
+    """
 
     commands: list[Command]
     keep: int
+    new: list[Entry]
     consolidated: int
     header: dict[str, Any]
 
@@ -237,7 +241,7 @@ def change(picture: Picture, wanted: Wanted) -> Change:
     if told:
         configuration = {**header, _UPDATED: wanted.updated_at}
         commands.append(ChangeConfiguration(configuration=configuration, occurred_at=at))
-    return Change(commands, keep, wanted.start, header)
+    return Change(commands, keep, new, wanted.start, header)
 
 
 def _messages(new: list[Entry], saved: Times | None, at: int | None) -> tuple[Message, ...]:
@@ -247,7 +251,7 @@ def _messages(new: list[Entry], saved: Times | None, at: int | None) -> tuple[Me
 
 def advance(picture: Picture, wanted: Wanted, done: Change, version: int) -> None:
     """Bring the picture to what is stored after a change was carried out."""
-    new = wanted.messages[done.keep :]
+    new = done.new
     picture.seqs[done.keep :] = range(picture.next_seq, picture.next_seq + len(new))
     picture.next_seq += len(new)
     picture.kept.replace(done.keep, new)

@@ -105,7 +105,11 @@ def import_session(storage: Storage, path: Path, key: str | None = None) -> File
     One transaction. Raises `OSError`, `ImportFailedError`, and the engine's errors.
     """
     file = read_file(path)
-    key = key or file.key or key_of_file(path.stem)
+    return import_read(storage, path, file, key or file.key or key_of_file(path.stem))
+
+
+def import_read(storage: Storage, path: Path, file: SessionFile, key: str) -> FileReport:
+    """As `import_session`, of a file that was read."""
     wanted = file.wanted()
     report = FileReport(
         path=str(path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from eventstore.adapters.nanobot.keys import file_name, key_of, key_of_file, ses
 from eventstore.adapters.nanobot.messages import message_of, plain
 from eventstore.errors import EventStoreError, InvalidValueError
 from eventstore.importers import nanobot as importer
+from eventstore.store import reads
 
 
 @pytest.fixture
@@ -61,6 +63,28 @@ def test_a_session_is_a_dataclass_with_these_fields() -> None:
     assert (one.messages, one.metadata, one.last_consolidated) == ([], {}, 0)
     assert one.messages is not other.messages
     assert timedelta(0) <= datetime.now() - one.created_at < timedelta(minutes=1)
+
+
+def test_sessions_are_compared_by_their_fields() -> None:
+    now = datetime(2026, 1, 1)
+    assert Session("k", [], now, now, {}, 0) == Session("k", [], now, now)
+    assert Session("k", [], now, now) != Session("k", [{"role": "user"}], now, now)
+
+
+def test_the_times_of_a_session_are_those_of_its_making() -> None:
+    before = datetime.now()
+    session = Session("k")
+    for time in (session.created_at, session.updated_at):
+        assert before <= time <= datetime.now()
+
+
+def test_the_time_of_a_message_is_the_local_present_as_iso_text() -> None:
+    session = Session("k")
+    before = datetime.now()
+    session.add_message("user", "hello")
+    told = session.messages[0]["timestamp"]
+    assert datetime.fromisoformat(told).isoformat() == told
+    assert before <= datetime.fromisoformat(told) <= session.updated_at <= datetime.now()
 
 
 def test_add_message_keeps_extra_fields_which_win_over_the_time() -> None:
@@ -110,6 +134,26 @@ def test_the_history_holds_five_fields_and_changes_nothing() -> None:
         {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]},
     ]
     assert json.dumps(session.messages) == before
+
+
+def test_the_history_says_a_field_that_is_none() -> None:
+    fields = {"content": "", "tool_calls": None, "tool_call_id": None, "name": None}
+    assert Session("k", [{"role": "tool", **fields}]).get_history() == [{"role": "tool", **fields}]
+
+
+def test_the_history_is_its_callers_to_change() -> None:
+    session = Session("k", [{"role": "user", "content": "1"}], updated_at=datetime(2020, 1, 1))
+    session.get_history()[0]["content"] = "2"
+    assert session.messages == [{"role": "user", "content": "1"}]
+    assert session.updated_at == datetime(2020, 1, 1)
+
+
+def test_clear_leaves_the_list_that_others_hold() -> None:
+    session = Session("k", [{"role": "user"}])
+    held = session.messages
+    session.clear()
+    assert held == [{"role": "user"}]
+    assert session.messages is not held
 
 
 def test_clear_keeps_the_metadata() -> None:
@@ -181,6 +225,45 @@ def test_save_puts_the_object_into_the_cache(manager: SessionManager) -> None:
     assert manager.get_or_create("a:b") is session
 
 
+def test_save_puts_another_object_in_the_place_of_the_one_in_the_cache(
+    manager: SessionManager,
+) -> None:
+    manager.get_or_create("a:b")
+    session = Session("a:b")
+    manager.save(session)
+    assert manager.get_or_create("a:b") is session
+
+
+def test_a_save_that_fails_leaves_the_cache(manager: SessionManager) -> None:
+    kept = manager.get_or_create("a:b")
+    with pytest.raises(TypeError):
+        manager.save(Session("a:b", [{"role": "user", "content": object()}]))
+    assert manager.get_or_create("a:b") is kept
+
+
+def test_load_reads_what_is_stored_not_what_is_in_the_cache(manager: SessionManager) -> None:
+    session = manager.get_or_create("a:b")
+    talk(session, "1")
+    manager.save(session)
+    session.add_message("user", "2")
+    found = manager._load("a:b")
+    assert found is not None
+    assert [message["content"] for message in found.messages] == ["1"]
+    assert manager.get_or_create("a:b") is session
+
+
+def test_what_is_loaded_is_what_json_holds_also_where_it_was_saved(
+    manager: SessionManager,
+) -> None:
+    session = manager.get_or_create("a:b")
+    session.add_message("user", "1", pair=(1, {2: (3,)}))
+    manager.save(session)
+    assert repr(loaded(manager).messages[0]["pair"]) == "[1, {'2': [3]}]"
+    assert events(manager) == ["SessionCreated", "MessageAppended", "ConfigurationChanged"]
+    manager.save(session)  # as it was
+    assert len(events(manager)) == 3
+
+
 def test_what_is_loaded_is_a_copy(manager: SessionManager) -> None:
     session = manager.get_or_create("a:b")
     session.add_message("user", "hello", nested={"a": [1]})
@@ -226,6 +309,22 @@ def test_the_list_sees_every_change(manager: SessionManager) -> None:
     session.add_message("user", "hello")
     manager.save(session)
     assert manager.list_sessions()[0]["updated_at"] == session.updated_at.isoformat()
+
+
+def test_a_list_reads_no_messages(manager: SessionManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = manager.get_or_create("a:b")
+    talk(session, "1")
+    manager.save(session)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a list read a session")
+
+    monkeypatch.setattr(reads, "state_and_each", never)
+    monkeypatch.setattr(reads, "history", never)
+    with closing(ours(manager.workspace)) as another:
+        assert [one["key"] for one in another.list_sessions()] == ["a:b"]
+        with pytest.raises(AssertionError):
+            another.get_or_create("a:b")
 
 
 # -- the two defects of the original -------------------------------------------------------------
@@ -340,6 +439,24 @@ def test_a_change_that_python_calls_none_is_found(
     manager.save(session)
     with closing(ours(manager.workspace)) as another:
         assert repr(another.get_or_create("a:b").messages[0]["value"]) == repr(after)
+
+
+class Bag(list[Any]):
+    """A kind of list."""
+
+
+@pytest.mark.parametrize("value", [OrderedDict(n=[1]), Bag([[1]])], ids=["dict", "list"])
+def test_a_change_within_a_kind_of_dict_or_list_is_found(
+    manager: SessionManager, value: Any
+) -> None:
+    session = manager.get_or_create("a:b")
+    session.add_message("user", "1", extra=value)
+    manager.save(session)
+    (value["n"] if isinstance(value, dict) else value[0]).append(2)
+    manager.save(session)
+    with closing(ours(manager.workspace)) as another:
+        extra = another.get_or_create("a:b").messages[0]["extra"]
+        assert extra == json.loads(json.dumps(value))
 
 
 def test_consolidation_takes_messages_out_of_the_context(manager: SessionManager) -> None:
@@ -551,3 +668,12 @@ def test_what_is_made_of_a_message_shares_its_objects() -> None:
     assert message.metadata is not None
     assert message.metadata["nanobot"]["fields"]["media"] is entry["media"]
     assert plain({"a": (1, 2), 3: None}) == {"a": [1, 2], "3": None}
+    text = "a text that is long"
+    assert plain({"a": [1, {"b": text}]})["a"][1]["b"] is text
+    circle: list[Any] = []
+    circle.append(circle)
+    for value in (circle, {"a": float("nan")}, [float("inf")]):
+        with pytest.raises(ValueError, match=r"Circular|Out of range"):
+            plain(value)
+    with pytest.raises(TypeError):
+        plain({"a": [object()]})
