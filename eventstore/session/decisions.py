@@ -66,8 +66,8 @@ def check_session_id(session_id: str) -> str:
         )
     if not session_id.isprintable() or re.search(r"~[0-9]+$|^erased:", session_id):
         raise InvalidValueError(
-            f"the session id {session_id!r} has control characters, ends in ~ and digits (which "
-            "names an incarnation), or begins with 'erased:'"
+            f"the session id {session_id!r} has a character that cannot be printed, ends in ~ and "
+            "digits (which names an incarnation), or begins with 'erased:'"
         )
     return session_id
 

@@ -128,7 +128,7 @@ class MessageCalls(Connection):
             exclude_source=exclude_sources or None,
             role=role_filter or None,
             limit=limit,
-            offset=offset,
+            offset=max(offset, 0),
             seconds=None,
         ).hits
         found = listing.brief(self.store.log, (hit.stream for hit in hits))

@@ -37,11 +37,13 @@ class SessionCalls(Connection):
     ) -> str:
         """Begin a session unless it is there; its id. `started_at` is now unless given.
 
-        Raises `sqlite3.IntegrityError` without a source or when there is no such parent, and
-        `ValueError` for an id that cannot name a session.
+        Raises `sqlite3.IntegrityError` without an id or a source or when there is no such parent,
+        and `ValueError` for an id that cannot name a session.
         """
         if self._details(session_id) is not None:
             return session_id
+        if session_id is None:
+            raise errors.missing("sessions.id")
         if source is None:
             raise errors.missing("sessions.source")
         for name, value in (
@@ -164,8 +166,11 @@ class SessionCalls(Connection):
         found = self._details(session_id)
         return None if found is None else rows.session_row(found)
 
-    def resolve_session_id(self, session_id_or_prefix: str) -> str | None:
+    def resolve_session_id(self, session_id_or_prefix: str | None) -> str | None:
         """The session with this id, or the only one whose id begins so, else None."""
+        errors.require_text(session_id_or_prefix, "session_id_or_prefix")
+        if session_id_or_prefix is None:
+            return None
         if self._details(session_id_or_prefix) is not None:
             return session_id_or_prefix
         found = self._listed(Which(prefix=session_id_or_prefix), limit=2)
@@ -190,7 +195,7 @@ class SessionCalls(Connection):
             return self._do(session_id, do.SetTitle(title=cleaned, unique=cleaned is not None))
         except TitleTakenError as error:
             raise ValueError(
-                f"Title {error.title!r} is already in use by session {error.session}"
+                f"Title '{error.title}' is already in use by session {error.session}"
             ) from error
 
     def get_session_title(self, session_id: str) -> str | None:

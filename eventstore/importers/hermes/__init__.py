@@ -1,4 +1,4 @@
-"""Importer of Hermes Agent's session databases (`state.db`, schemas 6 to 22)."""
+"""Importer of Hermes Agent's session databases (`state.db`, schemas up to 22)."""
 
 from __future__ import annotations
 

@@ -80,13 +80,15 @@ def test_the_adapter_has_exactly_the_columns_of_schema_6(tmp_path: Path) -> None
 
 # -- the machine ---------------------------------------------------------------------------------
 
-IDS = st.sampled_from(["abc", "abd", "ABC", "a_b", "a%b", "x", "x y", "会话", "nobody"])
-PREFIXES = st.sampled_from(["a", "ab", "AB", "abc", "a_", "a%", "x", "会", "", "\\", "zzz", "X Y"])
+IDS = st.sampled_from(["abc", "abd", "ABC", "a_b", "a%b", "a\\b", "x", "x y", "会话", "nobody"])
+PREFIXES = st.sampled_from(
+    ["a", "ab", "AB", "abc", "a_", "a%", "a\\", "x", "会", "", "\\", "zzz", "X Y"]
+)
 SOURCES = st.sampled_from(["cli", "telegram", "cron"])
 TITLES = st.sampled_from(
     ["t", "T", "t #2", "t #7", "t #x", "T #3", " t\n #2 ", "", "   ", None, "a%b", "a%b #2",
-    "aXb #9",
-     "z\u200bz", "n" * 100, "n" * 101, "计划", "tab\there", "\x07", "a\u3000b", "a\\b #4"]
+     "aXb #9", "t #2 #3", "a_b", "axb #2", "z\u200bz", "n" * 100, "n" * 101, "计划", "tab\there",
+     "\x07", "a\u3000b", "a\\b #4"]
 )  # fmt: skip
 TEXTS = st.one_of(
     st.none(),
@@ -438,7 +440,31 @@ def previewed(db: Any) -> Any:
     return db.list_sessions_rich()[0]["preview"]
 
 
+def tiny_cost(db: Any) -> Any:
+    db.update_token_counts("s", estimated_cost_usd=1e-10)
+    return db.get_session("s")["estimated_cost_usd"]
+
+
+def out_of_order(db: Any) -> Any:
+    """Messages whose times go back: what the list shows of them."""
+    for text, at in (("second", 2e9), ("first", 1.9e9)):
+        if isinstance(db, SessionDB):
+            db.append_message("s", "user", text, timestamp=at)
+        else:
+            added = db.append_message("s", "user", text)
+            db._conn.execute("UPDATE messages SET timestamp = ? WHERE id = ?", (at, added))
+    [row] = db.list_sessions_rich()
+    return row["preview"], row["last_active"]
+
+
 DIFFERENCES = {
+    "costs below a billionth of a dollar": Difference(
+        "costs are whole billionths of a dollar, which add up exactly", tiny_cost, 1e-10, 0.0
+    ),
+    "times that go back": Difference(
+        "a list reads the first message and the last, not all of them",
+        out_of_order, ("first", 2e9), ("second", 1.9e9),
+    ),
     "a NUL in a preview": Difference(
         "SQLite's functions take a text to end at a NUL; the message itself goes on",
         previewed, "nul", "nul\0inside",

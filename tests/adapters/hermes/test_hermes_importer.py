@@ -305,6 +305,38 @@ def test_deleted_and_foreign_sessions_are_told_and_left(store: SessionDB, tmp_pa
     assert "is closed" in report.problems[0].reason
 
 
+#: How many of the columns of schema 6 the schemas before it have: of sessions, of messages.
+OLDER = {1: (14, 9), 2: (14, 10), 3: (14, 10), 4: (14, 10), 5: (25, 10)}
+
+
+@pytest.mark.parametrize("schema", OLDER)
+def test_schemas_before_6_are_imported_as_they_are(
+    store: SessionDB, tmp_path: Path, schema: int
+) -> None:
+    of_sessions, of_messages = OLDER[schema]
+    columns = SESSIONS_6.split(", ")
+    path = tmp_path / "state.db"
+    titled = [columns[-1]] if schema >= 3 else []
+    more = {"finish_reason": "stop"} if schema >= 2 else {}
+    write(
+        path,
+        ("CREATE TABLE schema_version (version INTEGER NOT NULL)", ()),
+        ("INSERT INTO schema_version VALUES (?)", (schema,)),
+        (f"CREATE TABLE sessions ({', '.join([*columns[:of_sessions], *titled])})", ()),
+        (f"CREATE TABLE messages ({', '.join(MESSAGES_6.split(', ')[:of_messages])})", ()),
+        session("s", 1000.5, model="m", input_tokens=5, **{"title": "plan"} if titled else {}),
+        message("s", "user", "hello", 1001.25),
+        message("s", "assistant", "hi", 1002.5, **more),
+    )  # fmt: skip
+    assert imported(store, path).problems == []
+    row = store.get_session("s") or {}
+    assert (row["model"], row["input_tokens"], row["started_at"]) == ("m", 5, 1000.5)
+    assert row["title"] == ("plan" if titled else None)
+    rows = store.get_messages("s")
+    assert [one["content"] for one in rows] == ["hello", "hi"]
+    assert rows[1]["finish_reason"] == more.get("finish_reason")
+
+
 # -- schema 22 -------------------------------------------------------------------------------------
 
 
