@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from eventstore.adapters import little_loops as adapter
+
 #: What `recent` knows at schema 1, which is what the adapter stands for.
 KINDS = ("tool", "file", "issue", "loop", "correction")
 
@@ -28,6 +30,19 @@ def original() -> Any:
             return importlib.import_module("little_loops.session_store")
         except ImportError as error:
             pytest.skip(f"little-loops is not installed: {error}")
+
+
+def sent(db: str | Path, *events: dict[str, Any]) -> None:
+    """Send these events to the adapter's transport."""
+    transport = adapter.SQLiteTransport(db)
+    for event in events:
+        transport.send(event)
+    transport.close()
+
+
+def started(name: str, ts: str = "2026-05-22T10:00:00Z", **more: Any) -> dict[str, Any]:
+    """The event of a loop that starts."""
+    return {"event": "loop_start", "loop_name": name, "ts": ts, **more}
 
 
 def issue(folder: Path, name: str, **fields: str) -> Path:
