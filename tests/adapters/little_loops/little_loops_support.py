@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import sqlite3
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -30,6 +31,31 @@ def original() -> Any:
             return importlib.import_module("little_loops.session_store")
         except ImportError as error:
             pytest.skip(f"little-loops is not installed: {error}")
+
+
+class Outcome(NamedTuple):
+    """What a call gave: a value, or the kind of error that it raised."""
+
+    value: Any
+    error: str | None
+
+
+#: What callers catch, the special before the general.
+CAUGHT = (
+    sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError,
+    sqlite3.DatabaseError, ValueError, OverflowError, NotADirectoryError, FileExistsError, OSError,
+)  # fmt: skip
+
+
+def outcome(act: Callable[[], Any]) -> Outcome:
+    """What this gives, or raises."""
+    try:
+        return Outcome(act(), None)
+    except Exception as error:
+        for kind in CAUGHT:
+            if isinstance(error, kind):
+                return Outcome(None, kind.__name__)
+        return Outcome(None, type(error).__name__)
 
 
 def sent(db: str | Path, *events: dict[str, Any]) -> None:

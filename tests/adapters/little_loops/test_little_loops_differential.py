@@ -7,7 +7,6 @@ on both: an entry that is no difference any more fails.
 from __future__ import annotations
 
 import json
-import sqlite3
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from little_loops_support import (
     issue,
     loop_state,
     original,
+    outcome,
     transcript,
 )
 
@@ -61,25 +61,6 @@ statements = st.sampled_from(
         "SELECT 1 LIMIT 'x'", "",
     ]
 )  # fmt: skip
-
-
-class Outcome(NamedTuple):
-    """What a call gave: a value, or the kind of error that it raised."""
-
-    value: Any
-    error: str | None
-
-
-def outcome(act: Callable[[], Any]) -> Outcome:
-    try:
-        return Outcome(act(), None)
-    except Exception as error:
-        known = (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError,
-                 sqlite3.DatabaseError, ValueError, OSError)  # fmt: skip
-        for kind in known:
-            if isinstance(error, kind):
-                return Outcome(None, kind.__name__)
-        return Outcome(None, type(error).__name__)
 
 
 class Beside(RuleBasedStateMachine):
@@ -388,6 +369,10 @@ DIFFERENCES = {
     "writing on a connection": Difference(
         "rows are written by events; a connection is for reading",
         lambda module, path: _statement(module, path, "DELETE FROM loop_events"),
+    ),
+    "no file": Difference(
+        "every connection to `:memory:` is one to another, empty database",
+        lambda module, path: str(module.ensure_db(":memory:")),
     ),
     "the original's own file": Difference(
         "it is imported into a new file, never taken over",

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from little_loops_support import call, issue, loop_state, original, sent, started, transcript
+from little_loops_support import (
+    call,
+    issue,
+    loop_state,
+    original,
+    outcome,
+    sent,
+    started,
+    transcript,
+)
 
 from eventstore import errors
 from eventstore.adapters import little_loops as adapter
@@ -25,6 +35,46 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     yield
     close_unused()
+
+
+# -- paths -----------------------------------------------------------------------------------------
+
+#: Every call that opens a store, with the path to open.
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    "ensure_db": lambda module, path: module.ensure_db(path),
+    "connect": lambda module, path: module.connect(path),
+    "recent": lambda module, path: module.recent(path, kind="loop"),
+    "search": lambda module, path: module.search(path, query="a"),
+    "backfill": lambda module, path: module.backfill(path),
+    "SQLiteTransport": lambda module, path: module.SQLiteTransport(path),
+}
+
+
+@pytest.mark.parametrize("path", [":memory:", Path(":memory:")], ids=["text", "path"])
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "SQLiteTransport"])
+def test_a_database_in_memory_is_refused_by_every_call(name: str, path: Path | str) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="give the path of a file") as caught:
+        CALLS[name](adapter, path)
+    assert isinstance(caught.value, errors.EventStoreError)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_database_in_memory_disables_the_sink(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        sent(":memory:", started("a"))
+    assert "give the path of a file" in caplog.text
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["folder", "", "file/s.db", "file/below/s.db", "file/a/b/s.db"])
+@pytest.mark.parametrize("name", CALLS)
+def test_where_no_file_can_be_is_the_error_of_the_original(name: str, path: str) -> None:
+    Path("folder").mkdir()
+    Path("file").write_text("in the way", encoding="utf-8")
+    theirs = outcome(lambda: CALLS[name](original(), path))
+    ours = outcome(lambda: CALLS[name](adapter, path))
+    assert ours.error == theirs.error
+    assert (ours.error is None) == (name == "SQLiteTransport" and path in ("folder", ""))
 
 
 # -- search ----------------------------------------------------------------------------------------
