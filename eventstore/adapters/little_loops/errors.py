@@ -34,6 +34,10 @@ class MisuseError(StoreError, ProgrammingError):
     """A connection was used after `close`, or with values that do not fit the statement."""
 
 
+class TooLargeError(StoreError, OverflowError):
+    """A number has more than the 64 bits that a statement can take."""
+
+
 class ValueTypeError(StoreError, IntegrityError):
     """A value has a type that the statement cannot take, such as a text for a limit."""
 
@@ -49,6 +53,8 @@ def of_the_store() -> Iterator[None]:
             "eventstore --db NEW import --format little-loops OLD"
         ) from error
     except EventStoreError as error:
+        if isinstance(error.__cause__, apsw.MismatchError):
+            raise ValueTypeError("datatype mismatch") from error
         raise LittleLoopsStoreError(str(error)) from error
 
 
@@ -67,6 +73,10 @@ def of_a_statement() -> Iterator[None]:
         raise MisuseError(str(error)) from error
     except apsw.MismatchError as error:
         raise ValueTypeError(str(error)) from error
+    except TypeError as error:
+        if not str(error).startswith("Bad binding argument type"):
+            raise
+        raise MisuseError(str(error)) from error
     except apsw.Error as error:
         raise LittleLoopsStoreError(str(error)) from error
 
@@ -83,6 +93,7 @@ __all__ = [
     "MisuseError",
     "NotThisStoreError",
     "ReadOnlyViewError",
+    "TooLargeError",
     "ValueTypeError",
     "ViewError",
     "of_a_statement",

@@ -340,6 +340,10 @@ DIFFERENCES = {
         "the original raises UnicodeEncodeError out of send",
         lambda module, path: _sent(module, path, state="\ud800")[0]["state"],
     ),
+    "half of a pair in a query": Difference(
+        "the original raises UnicodeEncodeError, which is a ValueError",
+        lambda module, path: module.search(path, query="\ud800"),
+    ),
     "a part of a Chinese word": Difference(
         "the original finds whole runs of Chinese, Japanese and Korean only",
         lambda module, path: _searched(module, path, "東京都庁", "京都"),

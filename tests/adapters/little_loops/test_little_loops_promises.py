@@ -77,6 +77,70 @@ def test_where_no_file_can_be_is_the_error_of_the_original(name: str, path: str)
     assert (ours.error is None) == (name == "SQLiteTransport" and path in ("folder", ""))
 
 
+# -- values that do not fit -----------------------------------------------------------------------
+
+
+def beside(act: Callable[[Any, str], Any]) -> tuple[Any, Any]:
+    """What this gives with the original and with the adapter, of whose rows one says alpha."""
+    outcomes = []
+    for module, path in ((original(), "theirs.db"), (adapter, "ours.db")):
+        transport = module.SQLiteTransport(path)
+        for name in ("alpha", "beta", "5"):
+            transport.send(started(name))
+        transport.close()
+        outcomes.append(outcome(lambda module=module, path=path: act(module, path)))
+    return outcomes[0], outcomes[1]
+
+
+def kind_of(value: Any) -> str:
+    return type(value).__name__
+
+
+WRONG_LIMITS = [None, "x", b"1", 2.5, float("nan"), 1e300, object(), 2**63, -(2**63) - 1]
+ODD_LIMITS = ["2", " 2.0 ", 2.0, True, 2**63 - 1, -(2**63)]
+
+
+@pytest.mark.parametrize("limit", [*WRONG_LIMITS, *ODD_LIMITS], ids=kind_of)
+def test_a_limit_of_another_type_is_what_it_is_for_the_original(limit: Any) -> None:
+    theirs, ours = beside(lambda module, path: module.recent(path, kind="loop", limit=limit))
+    assert ours == theirs
+    found, sought = beside(lambda module, path: len(module.search(path, query="5", limit=limit)))
+    assert sought == found
+    assert (ours.error is None) == (sought.error is None) == (limit in ODD_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("alpha\0beta", 1), ("alpha\0\"", 1), ("\0", None), (None, None), (5, 1), (7, 0),
+        (True, 0), (b"alpha", 1), (b"x", 0), (bytearray(b"alpha"), 1), (b'"', None), (2.5, None),
+        (1e300, None), (object(), None), (10**30, None),
+    ],
+    ids=kind_of,
+)  # fmt: skip
+def test_a_query_of_another_type_is_what_it_is_for_the_original(
+    query: Any, found: int | None
+) -> None:
+    theirs, ours = beside(lambda module, path: len(module.search(path, query=query)))
+    assert ours == theirs
+    assert ours.value == found
+
+
+@pytest.mark.parametrize("value", [10**30, object()], ids=["10**30", "object"])
+def test_a_value_that_no_statement_takes_is_the_error_of_the_original(value: Any) -> None:
+    theirs, ours = beside(
+        lambda module, path: module.connect(path).execute("SELECT ?", (value,)).fetchall()
+    )
+    assert ours == theirs
+    assert ours.error in ("OverflowError", "ProgrammingError")
+
+
+def test_errors_of_values_are_those_of_this_engine_too() -> None:
+    for limit in ("x", object(), 10**30):
+        with pytest.raises(errors.EventStoreError):
+            adapter.recent("s.db", kind="loop", limit=limit)  # type: ignore[arg-type]
+
+
 # -- search ----------------------------------------------------------------------------------------
 
 
