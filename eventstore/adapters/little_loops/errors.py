@@ -58,6 +58,10 @@ def of_the_store() -> Iterator[None]:
         raise LittleLoopsStoreError(str(error)) from error
 
 
+#: How the messages begin of Python's errors that `sqlite3` has its own for.
+_OF_VALUES = ("Bad binding argument type", "null character in query")
+
+
 @contextmanager
 def of_a_statement() -> Iterator[None]:
     """Turn errors of a statement into those of `sqlite3`."""
@@ -73,8 +77,10 @@ def of_a_statement() -> Iterator[None]:
         raise MisuseError(str(error)) from error
     except apsw.MismatchError as error:
         raise ValueTypeError(str(error)) from error
-    except TypeError as error:
-        if not str(error).startswith("Bad binding argument type"):
+    except KeyError as error:
+        raise MisuseError(f"You did not supply a value for binding parameter {error}.") from error
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith(_OF_VALUES):
             raise
         raise MisuseError(str(error)) from error
     except apsw.Error as error:

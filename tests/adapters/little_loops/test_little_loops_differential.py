@@ -370,6 +370,13 @@ DIFFERENCES = {
         "views have no rowid; `id` is one",
         lambda module, path: _statement(module, path, "SELECT rowid FROM loop_events"),
     ),
+    "pragmas on a connection": Difference(
+        "they tell of the store, and the rest are refused as writes",
+        lambda module, path: [
+            outcome(lambda sql=sql: _statement(module, path, sql))
+            for sql in ("PRAGMA journal_mode", "PRAGMA quick_check", "PRAGMA cache_size = 9")
+        ],
+    ),
     "writing on a connection": Difference(
         "rows are written by events; a connection is for reading",
         lambda module, path: _statement(module, path, "DELETE FROM loop_events"),

@@ -27,6 +27,7 @@ from little_loops_support import (
 from eventstore import errors
 from eventstore.adapters import little_loops as adapter
 from eventstore.adapters.little_loops import transport as transport_module
+from eventstore.adapters.little_loops.connection import ASKING
 from eventstore.adapters.little_loops.opening import close_unused
 
 
@@ -126,19 +127,67 @@ def test_a_query_of_another_type_is_what_it_is_for_the_original(
     assert ours.value == found
 
 
-@pytest.mark.parametrize("value", [10**30, object()], ids=["10**30", "object"])
-def test_a_value_that_no_statement_takes_is_the_error_of_the_original(value: Any) -> None:
-    theirs, ours = beside(
-        lambda module, path: module.connect(path).execute("SELECT ?", (value,)).fetchall()
-    )
+@pytest.mark.parametrize(
+    ("sql", "values", "error"),
+    [
+        ("SELECT ?", (10**30,), "OverflowError"),
+        ("SELECT ?", (object(),), "ProgrammingError"),
+        ("SELECT ?", ("\ud800",), "ValueError"),
+        ("SELECT ?", {"a": 1}, "ProgrammingError"),
+        ("SELECT :a", {"b": 1}, "ProgrammingError"),
+        ("SELECT 1", (1,), "ProgrammingError"),
+        ("SELECT 1\0", (), "ProgrammingError"),
+        (5, (), "TypeError"),
+    ],
+    ids=kind_of,
+)
+def test_what_a_statement_cannot_take_is_the_error_of_the_original(
+    sql: Any, values: Any, error: str
+) -> None:
+    theirs, ours = beside(lambda module, path: module.connect(path).execute(sql, values).fetchall())
     assert ours == theirs
-    assert ours.error in ("OverflowError", "ProgrammingError")
+    assert ours.error == error
 
 
 def test_errors_of_values_are_those_of_this_engine_too() -> None:
     for limit in ("x", object(), 10**30):
         with pytest.raises(errors.EventStoreError):
             adapter.recent("s.db", kind="loop", limit=limit)  # type: ignore[arg-type]
+
+
+# -- pragmas on a connection ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(ASKING))
+def test_a_pragma_that_only_tells_is_answered_and_changes_nothing(name: str) -> None:
+    connection = adapter.connect("s.db")
+    told = [tuple(row) for row in connection.execute(f"PRAGMA {name}")]
+    assert told
+    assert [tuple(row) for row in connection.execute(f"pragma main.{name.upper()}")] == told
+    for value in ("1", "'delete'"):
+        for sql in (f"PRAGMA {name} = {value}", f"PRAGMA {name}({value})"):
+            with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly"):
+                connection.execute(sql)
+    assert [tuple(row) for row in connection.execute(f"PRAGMA {name}")] == told
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "name", ["wal_checkpoint", "optimize", "incremental_vacuum", "shrink_memory", "nonsense"]
+)
+def test_a_pragma_that_does_something_is_refused(name: str) -> None:
+    connection = adapter.connect("s.db")
+    with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly database"):
+        connection.execute(f"PRAGMA {name}")
+    connection.close()
+
+
+def test_the_columns_of_a_table_are_told_in_any_letter_case() -> None:
+    connection = adapter.connect("s.db")
+    for sql in ("PRAGMA table_info(loop_events)", "PRAGMA TABLE_INFO('loop_events')"):
+        names = [row["name"] for row in connection.execute(sql)]
+        assert names == ["id", "ts", "loop_name", "state", "transition", "retries"]
+    connection.close()
 
 
 # -- search ----------------------------------------------------------------------------------------
