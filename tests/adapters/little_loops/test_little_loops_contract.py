@@ -2,7 +2,7 @@
 
 Finer points of the same promises are in `test_little_loops_promises.py`.
 `docs/adapters/little-loops.md` has the table of differences; those that can be measured beside the
-original are in `test_little_loops_differential.py`.
+original are in `test_little_loops_differences.py`.
 """
 
 from __future__ import annotations
