@@ -172,7 +172,9 @@ class Beside(RuleBasedStateMachine):
     def backfill_issues(self, fields: list[dict[str, str]], named: str) -> None:
         folder = self._folder()
         for number, one in enumerate(fields):
-            issue(folder, f"{named}-{number}.md", id=f"BUG-{self.step}{number}", **one)
+            mark = f"{self.step}{number}"  # a row that is stored already would be left out
+            told = {key: text.replace("id: other", f"id: other{mark}") for key, text in one.items()}
+            issue(folder, f"{named}-{number}.md", id=f"BUG-{mark}", **told)
         self._backfill(issues_dir=folder)
 
     @rule(
