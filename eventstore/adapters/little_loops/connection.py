@@ -34,7 +34,27 @@ _ALLOWED = frozenset(
     }
 )
 #: Pragmas that tell of tables.
-_TELLING = frozenset({"table_info", "table_xinfo", "table_list"})
+_TELLING = frozenset({"table_info", "table_xinfo", "table_list", "index_list", "foreign_key_list"})
+#: Pragmas that only tell, when they are given no value.
+ASKING = frozenset(
+    {
+        "application_id",
+        "busy_timeout",
+        "cache_size",
+        "compile_options",
+        "database_list",
+        "encoding",
+        "foreign_keys",
+        "freelist_count",
+        "journal_mode",
+        "page_count",
+        "page_size",
+        "query_only",
+        "schema_version",
+        "synchronous",
+        "user_version",
+    }
+)
 
 
 def connect(path: Path | str = DEFAULT_DB_PATH) -> Connection:
@@ -55,8 +75,11 @@ def connect(path: Path | str = DEFAULT_DB_PATH) -> Connection:
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    telling = action == apsw.SQLITE_PRAGMA and first in _TELLING
-    return apsw.SQLITE_OK if action in _ALLOWED or telling else apsw.SQLITE_DENY
+    allowed = action in _ALLOWED
+    if action == apsw.SQLITE_PRAGMA and first is not None:
+        pragma = first.lower()
+        allowed = pragma in _TELLING or (pragma in ASKING and second is None)
+    return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
 
 
 class Row:

@@ -34,6 +34,10 @@ class MisuseError(StoreError, ProgrammingError):
     """A connection was used after `close`, or with values that do not fit the statement."""
 
 
+class TooLargeError(StoreError, OverflowError):
+    """A number has more than the 64 bits that a statement can take."""
+
+
 class ValueTypeError(StoreError, IntegrityError):
     """A value has a type that the statement cannot take, such as a text for a limit."""
 
@@ -49,7 +53,13 @@ def of_the_store() -> Iterator[None]:
             "eventstore --db NEW import --format little-loops OLD"
         ) from error
     except EventStoreError as error:
+        if isinstance(error.__cause__, apsw.MismatchError):
+            raise ValueTypeError("datatype mismatch") from error
         raise LittleLoopsStoreError(str(error)) from error
+
+
+#: How the messages begin of Python's errors that `sqlite3` has its own for.
+_OF_VALUES = ("Bad binding argument type", "null character in query")
 
 
 @contextmanager
@@ -67,6 +77,12 @@ def of_a_statement() -> Iterator[None]:
         raise MisuseError(str(error)) from error
     except apsw.MismatchError as error:
         raise ValueTypeError(str(error)) from error
+    except KeyError as error:
+        raise MisuseError(f"You did not supply a value for binding parameter {error}.") from error
+    except (TypeError, ValueError) as error:
+        if not str(error).startswith(_OF_VALUES):
+            raise
+        raise MisuseError(str(error)) from error
     except apsw.Error as error:
         raise LittleLoopsStoreError(str(error)) from error
 
@@ -83,6 +99,7 @@ __all__ = [
     "MisuseError",
     "NotThisStoreError",
     "ReadOnlyViewError",
+    "TooLargeError",
     "ValueTypeError",
     "ViewError",
     "of_a_statement",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eventstore.adapters.little_loops.errors import of_the_store
+from eventstore.adapters.little_loops.errors import LittleLoopsStoreError, of_the_store
 from eventstore.files import make_private
 from eventstore.log.engine import MEMORY
 from eventstore.store.session_store import SessionStore
@@ -68,8 +68,8 @@ def ensure_db(path: Path | str = DEFAULT_DB_PATH) -> Path:
     """Create the store at `path`, folders included, if there is none; the path.
 
     Any number of threads and processes may do so at the same time. Raises `NotThisStoreError` for a
-    file that is none, the original's own database as well, which is left as it is; `OSError` when a
-    folder cannot be made.
+    file that is none, the original's own database as well, which is left as it is;
+    `LittleLoopsStoreError` for a path that can hold none; `OSError` when a folder cannot be made.
     """
     with using(path):
         return Path(path)
@@ -87,8 +87,8 @@ def using(path: Path | str) -> Iterator[SessionStore]:
 
 def acquire(path: Path | str) -> Shared:
     """The store at `path`, created if need be; it stays open until it is released."""
-    make_private(Path(path).parent)
-    name = MEMORY if str(path) == MEMORY else os.path.abspath(path)
+    _make_folder(Path(path).parent)
+    name = _name_of(path)
     with of_the_store(), _kept.lock:
         found = _kept.stores.get(name)
         if found is not None and found.file != _file(name):
@@ -101,6 +101,26 @@ def acquire(path: Path | str) -> Shared:
         _kept.stores.move_to_end(name)
         _drop_oldest()
         return found
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        make_private(folder)
+    except FileExistsError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # says it as the original does
+
+
+def _name_of(path: Path | str) -> str:
+    """The absolute path; raises `LittleLoopsStoreError` where no file can be."""
+    if str(path) == MEMORY:
+        raise LittleLoopsStoreError(
+            f"unable to open database file: {MEMORY} is another, empty database for every "
+            "connection, so nothing recorded there could be read; give the path of a file"
+        )
+    name = os.path.abspath(path)
+    if os.path.isdir(name):
+        raise LittleLoopsStoreError(f"unable to open database file: {name} is a directory")
+    return name
 
 
 def release(shared: Shared) -> None:

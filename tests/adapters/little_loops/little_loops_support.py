@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import sqlite3
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
+from eventstore.adapters import little_loops as adapter
 
 #: What `recent` knows at schema 1, which is what the adapter stands for.
 KINDS = ("tool", "file", "issue", "loop", "correction")
@@ -28,6 +31,44 @@ def original() -> Any:
             return importlib.import_module("little_loops.session_store")
         except ImportError as error:
             pytest.skip(f"little-loops is not installed: {error}")
+
+
+class Outcome(NamedTuple):
+    """What a call gave: a value, or the kind of error that it raised."""
+
+    value: Any
+    error: str | None
+
+
+#: What callers catch, the special before the general.
+CAUGHT = (
+    sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.IntegrityError,
+    sqlite3.DatabaseError, ValueError, OverflowError, NotADirectoryError, FileExistsError, OSError,
+)  # fmt: skip
+
+
+def outcome(act: Callable[[], Any]) -> Outcome:
+    """What this gives, or raises."""
+    try:
+        return Outcome(act(), None)
+    except Exception as error:
+        for kind in CAUGHT:
+            if isinstance(error, kind):
+                return Outcome(None, kind.__name__)
+        return Outcome(None, type(error).__name__)
+
+
+def sent(db: str | Path, *events: dict[str, Any]) -> None:
+    """Send these events to the adapter's transport."""
+    transport = adapter.SQLiteTransport(db)
+    for event in events:
+        transport.send(event)
+    transport.close()
+
+
+def started(name: str, ts: str = "2026-05-22T10:00:00Z", **more: Any) -> dict[str, Any]:
+    """The event of a loop that starts."""
+    return {"event": "loop_start", "loop_name": name, "ts": ts, **more}
 
 
 def issue(folder: Path, name: str, **fields: str) -> Path:

@@ -6,8 +6,9 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_support import budget, clean
@@ -74,11 +75,39 @@ PREAMBLE = (
 )
 
 
-def test_threads_that_open_first_do_not_race(tmp_path: Path) -> None:
-    for number in range(budget(30)):
-        path = tmp_path / f"{number}" / "s.db"
-        failures = together(lambda _, path=path: adapter.ensure_db(path) and None)
-        assert failures == []
+def _sends(path: Path) -> None:
+    transport = adapter.SQLiteTransport(path)
+    transport.send({"event": "route"})
+    transport.close()
+
+
+def _backfills(path: Path) -> None:
+    nowhere = path.parent / "nowhere"
+    adapter.backfill(path, issues_dir=nowhere, loops_dir=nowhere)
+
+
+#: Every call that creates a store, and reads what is in it or writes.
+FIRST_CALLS: tuple[Callable[[Path], Any], ...] = (
+    adapter.ensure_db,
+    lambda path: adapter.connect(path).close(),
+    _sends,
+    lambda path: adapter.recent(path, kind="loop"),
+    lambda path: adapter.search(path, query="route"),
+    _backfills,
+)
+
+
+@pytest.mark.parametrize("calls", [FIRST_CALLS[:1], FIRST_CALLS], ids=["one call", "every call"])
+def test_threads_that_open_first_do_not_race(
+    calls: Sequence[Callable[[Path], Any]], tmp_path: Path
+) -> None:
+    for count in range(budget(30)):
+        path = tmp_path / f"{count}" / "s.db"
+
+        def act(number: int, path: Path = path, count: int = count) -> None:
+            calls[(number + count) % len(calls)](path)
+
+        assert together(act) == []
         close_unused()
 
 

@@ -1,7 +1,8 @@
 """Every promise of the original's module, and what the adapter does better on purpose.
 
+Finer points of the same promises are in `test_little_loops_promises.py`.
 `docs/adapters/little-loops.md` has the table of differences; those that can be measured beside the
-original are in `test_little_loops_differential.py`.
+original are in `test_little_loops_differences.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from little_loops_support import (
     issue,
     loop_state,
     original,
+    sent,
+    started,
     transcript,
 )
 
@@ -41,17 +44,6 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     yield
     close_unused()
-
-
-def sent(db: str | Path, *events: dict[str, Any]) -> None:
-    transport = adapter.SQLiteTransport(db)
-    for event in events:
-        transport.send(event)
-    transport.close()
-
-
-def started(name: str, ts: str = "2026-05-22T10:00:00Z", **more: Any) -> dict[str, Any]:
-    return {"event": "loop_start", "loop_name": name, "ts": ts, **more}
 
 
 # -- constants and opening -------------------------------------------------------------------------
@@ -489,7 +481,8 @@ def test_a_loop_without_name_has_none_and_no_anchor() -> None:
 )
 def test_retries_are_kept_when_they_are_a_whole_number(given: Any, stored: int | None) -> None:
     sent("s.db", started("a", retries=given))
-    assert adapter.recent("s.db", kind="loop")[0]["retries"] == stored
+    found = adapter.recent("s.db", kind="loop")[0]["retries"]
+    assert (type(found), found) == (type(stored), stored)
 
 
 def test_without_a_time_the_present_is_written_to_the_second() -> None:
