@@ -20,9 +20,7 @@ from eventstore import SessionStore as Engine
 from eventstore.adapters import power_loop as ours
 from eventstore.errors import EventStoreError
 
-theirs = pytest.importorskip(
-    "power_loop.runtime.session_store", reason="power-loop 0.2.0 is not installed"
-)
+theirs = pytest.importorskip("power_loop.runtime.session_store")
 BUDGET = float(os.environ.get("EVENTSTORE_TEST_BUDGET", "1"))
 IDS = ["a", "b", "c", "d", "ü x"]
 
