@@ -22,7 +22,9 @@ from eventstore.errors import EventStoreError
 
 theirs = pytest.importorskip("power_loop.runtime.session_store")
 BUDGET = float(os.environ.get("EVENTSTORE_TEST_BUDGET", "1"))
-IDS = ["a", "b", "c", "d", "ü x"]
+IDS = ["a", "b", "c", "d", "ü x", "e"]
+#: Whose child each is in a tree of sub-agents; the last is deeper than they nest.
+PARENTS = {"b": "a", "c": "a", "d": "b", "ü x": "d", "e": "ü x"}
 
 
 def shown(value: Any) -> Any:
@@ -93,6 +95,8 @@ class Pair:
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 ids = st.sampled_from(["a", "a", "a", *IDS])
 counts = st.none() | st.integers(0, 9)
+lifecycles = st.sampled_from(["EPHEMERAL", "LINKED", "DETACHED"])
+trees = st.lists(lifecycles, min_size=len(PARENTS), max_size=len(PARENTS))
 objects = st.dictionaries(words, st.integers(0, 3) | words, max_size=2) | st.just(
     {"power_loop": {"meta": 1}}
 )
@@ -123,25 +127,47 @@ class Beside(RuleBasedStateMachine):
             session_id = None if row is None else row.parent_session_id
         return found
 
-    @initialize(count=st.integers(0, 6))
-    def begin(self, count: int) -> None:
+    def odd(self, one: str, parent: str | None) -> bool:
+        """Whether creating it makes a circle (see the differences) or is wrong in two ways."""
+        rows = [self.pair.original.get_session(each) for each in (one, parent)]
+        taken_and_too_deep = all(rows) and rows[1].spawn_depth == theirs.MAX_SPAWN_DEPTH
+        return taken_and_too_deep or one in self.above(parent)
+
+    @initialize(count=st.integers(0, 6), below=st.just([]) | trees)
+    def begin(self, count: int, below: list[str]) -> None:
         self.pair.same("create_session", session_id="a")
         for number in range(count):
             self.pair.same("append_message", "a", role="user", content=str(number))
+        self.grow(below)
+
+    @rule(below=trees)
+    def grow(self, below: list[str]) -> None:
+        """Create what is missing of the tree; what is there stays where it is."""
+        for (one, parent), lifecycle in zip(PARENTS.items(), below, strict=False):
+            if not self.odd(one, parent):
+                life = theirs.SubagentLifecycle[lifecycle]
+                self.pair.same(
+                    "create_session", session_id=one, parent_session_id=parent, lifecycle=life
+                )
+
+    @rule(below=trees, one=st.sampled_from(["a", "a", "b", "d"]))
+    def fell(self, below: list[str], one: str) -> None:
+        self.grow(below)
+        self.pair.same("close_session", one)
 
     @rule(
         one=ids,
         parent=st.none() | ids,
         kind=st.sampled_from(["ROOT", "SUBAGENT"]),
-        lifecycle=st.sampled_from(["EPHEMERAL", "LINKED", "DETACHED"]),
+        lifecycle=lifecycles,
         prompt=st.none() | words,
         model=st.none() | words,
         config=st.none() | objects,
         metadata=st.none() | objects,
     )
     def create(self, one: str, parent: str | None, kind: str, lifecycle: str, **more: Any) -> None:
-        if one in self.above(parent):
-            return  # a circle of parents: see the differences
+        if self.odd(one, parent):
+            return
         prompt = more.pop("prompt")
         self.pair.same(
             "create_session",
