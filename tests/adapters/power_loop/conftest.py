@@ -1,12 +1,18 @@
-"""Makes the original's store importable beside this adapter."""
+"""Makes the original's store importable beside this adapter, and what its tests share."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from types import ModuleType
+
+import pytest
+
+from eventstore import SessionStore as Engine
+from eventstore.adapters.power_loop import SessionStore
 
 
 def without_dependencies(name: str) -> None:
@@ -31,3 +37,12 @@ def without_dependencies(name: str) -> None:
 
 
 without_dependencies("power_loop")
+
+
+@pytest.fixture
+def store() -> Iterator[SessionStore]:
+    """A store in memory, whose clock goes on by 2 ms with each look at it."""
+    now = iter(range(1_700_000_000_000_000, 1 << 60, 2_000))
+    engine = Engine.open(":memory:", clock=lambda: next(now))
+    with SessionStore(engine, ":memory:") as made:
+        yield made
