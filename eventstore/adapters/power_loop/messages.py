@@ -8,6 +8,7 @@ kept in the metadata under the one key `EXTRA`: ``{"power_loop": {"meta": …, "
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,9 @@ OTHER_ROLE = "other"
 #: The name of a compaction's note.
 NOTE = "compact_note"
 
+#: A text that SQLite takes for a number where a number is asked for.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
 _STATES = {"active": MessageState.ACTIVE}
 
 #: Looking a value up is quicker than asking the enumeration.
@@ -53,6 +57,31 @@ def plain(value: Any) -> Any:
     Raises `TypeError` or `ValueError` for what JSON cannot hold, as `json.dumps` does.
     """
     return json.loads(json.dumps(value, ensure_ascii=False))
+
+
+def given_seq(value: Any, what: str) -> int:
+    """The seq; raises `MissingValueError` without one, `BindingError` for no whole number."""
+    if value is None:
+        raise MissingValueError(f"{what} is the seq of a message, not None")
+    if not isinstance(value, int):
+        raise BindingError(f"{what} is a whole number, not {type(value).__name__}")
+    return int(value)
+
+
+def compared_seq(value: Any) -> int | None:
+    """The seq that SQLite finds equal to this value, None where it finds none."""
+    if isinstance(value, int):
+        return int(value)
+    if value is None or isinstance(value, bytes):
+        return None
+    if isinstance(value, str):
+        value = value.strip(" \t\n\v\f\r")
+        if not _NUMBER.fullmatch(value):
+            return None
+        value = float(value)
+    if not isinstance(value, float):
+        raise BindingError(f"a seq is a whole number, not {type(value).__name__}")
+    return int(value) if value.is_integer() and abs(value) < 1 << 63 else None
 
 
 def message_of(
@@ -77,7 +106,7 @@ def message_of(
         )
     if role is None:
         raise MissingValueError("a message needs a role: user, assistant, tool, system")
-    metadata = plain(meta) if meta else None
+    metadata = stored_plain(meta, "meta")
     calls: tuple[ToolCall, ...] = ()
     extra: dict[str, Any] = {}
     if tool_calls:

@@ -19,6 +19,8 @@ from eventstore.adapters.power_loop.errors import (
 from eventstore.adapters.power_loop.messages import (
     NOTE,
     USUAL_ROLES,
+    compared_seq,
+    given_seq,
     message_of,
     row_of,
     session_row,
@@ -244,9 +246,12 @@ class SessionStore:
     @translated
     def get_message(self, session_id: str, seq: int) -> MessageRow | None:
         """One message by its seq."""
+        wanted = compared_seq(seq)
         found = by_id.state_of(self._log, session_id)
-        views = [] if found is None else reads.history(self._log, found[0], seq - 1, 1)
-        return row_of(session_id, views[0]) if views and views[0].seq == seq else None
+        if found is None or wanted is None:
+            return None
+        views = reads.history(self._log, found[0], wanted - 1, 1)
+        return row_of(session_id, views[0]) if views and views[0].seq == wanted else None
 
     # -- compactions -----------------------------------------------------------------------
 
@@ -268,13 +273,14 @@ class SessionStore:
         Of the range what is active counts; that may be nothing. Raises `ValueError` without
         session. All of it is one transaction.
         """
+        from_seq, to_seq = given_seq(from_seq, "from_seq"), given_seq(to_seq, "to_seq")
         given = {
             "compacted_at_round": round_index, "from_seq": from_seq, "to_seq": to_seq,
             "original_tokens": before_tokens, "summary_tokens": after_tokens,
         }  # fmt: skip
         note = message_of(
             role="system", content=note_content, name=NOTE, round_index=round_index,
-            meta={**(note_meta or {}), **given},
+            meta={**dict(note_meta or {}), **given},
         )  # fmt: skip
         before = 0
 
@@ -367,9 +373,10 @@ class SessionStore:
         """Record the tokens of a round, or correct them. Raises `ValueError` without session."""
         if round_index is None:
             raise MissingValueError("usage is of a round: give its number")
-        if any((one or 0) < 0 for one in (prompt_tokens, completion_tokens, total_tokens)):
+        tokens = (prompt_tokens, completion_tokens, total_tokens)
+        if any(one is not None and not (isinstance(one, int) and one >= 0) for one in tokens):
             raise RefusedValueError(
-                f"token counts are numbers from 0 or None, not {prompt_tokens}, "
+                f"token counts are whole numbers from 0 or None, not {prompt_tokens}, "
                 f"{completion_tokens}, {total_tokens}"
             )
         commands = usage_commands(

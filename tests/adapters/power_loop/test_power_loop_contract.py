@@ -7,39 +7,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
+from power_loop_support import compact, seqs, talking
 
 from eventstore import SessionStore as Engine
 from eventstore.adapters import power_loop as ours
 from eventstore.adapters.power_loop import SessionStore, SubagentLifecycle
 from eventstore.errors import EventStoreError
-
-
-@pytest.fixture
-def store() -> Any:
-    now = iter(range(1_700_000_000_000_000, 1 << 60, 2_000))
-    engine = Engine.open(":memory:", clock=lambda: next(now))
-    with SessionStore(engine, ":memory:") as made:
-        yield made
-
-
-def seqs(rows: list[ours.MessageRow]) -> list[int]:
-    return [row.seq for row in rows]
-
-
-def compact(store: SessionStore, first: int, last: int, **more: Any) -> tuple[int, int]:
-    return store.record_compaction(
-        "s", from_seq=first, to_seq=last, note_content="note", before_tokens=9, after_tokens=2,
-        round_index=1, **more,
-    )  # fmt: skip
-
-
-def talking(store: SessionStore, messages: int) -> None:
-    store.create_session(session_id="s")
-    for number in range(messages):
-        assert store.append_message("s", role="user", content=str(number)) == number + 1
 
 
 def test_names_and_values_are_the_originals() -> None:
