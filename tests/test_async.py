@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 from engine_support import budget, clean
+from lock_support import hold_lock, let_go
 
 from eventstore import (
     AsyncSession,
@@ -33,15 +32,6 @@ from eventstore.session import commands as do
 from eventstore.store.within import StoreWithin
 from projections.base import Projection
 
-HOLDER = """
-import sys, apsw
-connection = apsw.Connection(sys.argv[1])
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.readline()
-connection.execute("ROLLBACK")
-"""
-
 
 def within(seconds: float, main: Coroutine[Any, Any, Any]) -> Any:
     """Run it; a test that hangs fails."""
@@ -50,20 +40,6 @@ def within(seconds: float, main: Coroutine[Any, Any, Any]) -> Any:
         return await asyncio.wait_for(main, seconds)
 
     return asyncio.run(limited())
-
-
-def hold_lock(path: Path) -> subprocess.Popen[bytes]:
-    """Another process that holds the write lock until it is told a line."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    return holder
-
-
-def let_go(holder: subprocess.Popen[bytes]) -> None:
-    holder.communicate(b"\n", timeout=30)
 
 
 async def outcome_after_cancelling(task: asyncio.Task[Any]) -> errors.AppendCancelledError:

@@ -15,6 +15,7 @@ from typing import Any
 import apsw
 import pytest
 from engine_support import clean, populated
+from lock_support import locked
 
 from eventstore import (
     ANY,
@@ -428,36 +429,16 @@ def test_a_full_disk_loses_nothing_that_was_answered(store: SessionStore) -> Non
     works(store)
 
 
-HOLDER = """
-import sys, apsw
-connection = apsw.Connection(sys.argv[1])
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.readline()
-connection.execute("ROLLBACK")
-"""
-
-
 def test_a_file_locked_by_another_process(store: SessionStore) -> None:
     store.log._busy_seconds = 0.2
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, store.path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    a = store.session("a")
-    with pytest.raises(errors.StoreBusyError, match="write lock"):
-        a.append("user", "x")
-    assert len(a.messages()) == 5  # reading never waits
-    second = SessionStore.open(store.path)
-    second.log._busy_seconds = 0.2
-    second.close()  # nor does closing
-    holder.stdin.write("\n")
-    holder.stdin.close()
-    assert holder.wait(10) == 0
-    holder.stdout.close()
+    with locked(store.path):
+        a = store.session("a")
+        with pytest.raises(errors.StoreBusyError, match="write lock"):
+            a.append("user", "x")
+        assert len(a.messages()) == 5  # reading never waits
+        second = SessionStore.open(store.path)
+        second.log._busy_seconds = 0.2
+        second.close()  # nor does closing
     works(store)
 
 

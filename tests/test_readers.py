@@ -56,6 +56,16 @@ def test_after_a_read_that_failed_the_next_one_sees_what_was_appended(
         assert raised.tb.tb_next  # which keeps the statement alive meanwhile
 
 
+def _leaves_no_statement(store: SessionStore, read: Callable[[SessionStore], None]) -> None:
+    with store.log.reader() as connection:
+        connection.execute(_DAMAGE)
+    with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:
+        read(store)
+    with store.log.reader() as connection:
+        assert connection.txn_state() == apsw.SQLITE_TXN_NONE
+    assert raised.tb.tb_next  # which would keep it alive
+
+
 def _read_views(store: SessionStore) -> None:
     store.activities("tool")
 
@@ -80,13 +90,7 @@ def test_reading_activities_that_fails_leaves_no_statement_open(
             content = ev.ActivityContent(subject=f"tool {number}")
             session.add_event(ev.ToolCalled(content=content))
         assert len(store.activities()) == 3
-        with store.log.reader() as connection:
-            connection.execute(_DAMAGE)
-        with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:
-            read(store)
-        with store.log.reader() as connection:
-            assert connection.txn_state() == apsw.SQLITE_TXN_NONE
-        assert raised.tb.tb_next  # which would keep it alive
+        _leaves_no_statement(store, read)
 
 
 def _read_messages(store: SessionStore) -> None:
@@ -105,13 +109,7 @@ def test_reading_messages_that_fails_leaves_no_statement_open(
         session = store.create("a")
         for number in range(3):
             session.append("user", f"message {number}")
-        with store.log.reader() as connection:
-            connection.execute(_DAMAGE)
-        with pytest.raises((CorruptStoreError, ZeroDivisionError)) as raised:
-            read(store)
-        with store.log.reader() as connection:
-            assert connection.txn_state() == apsw.SQLITE_TXN_NONE
-        assert raised.tb.tb_next  # which would keep it alive
+        _leaves_no_statement(store, read)
 
 
 def test_closing_while_others_read_closes_every_connection(

@@ -9,12 +9,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_support import clean
+from lock_support import locked
 from test_hermes_contract import CALL, DAY, START, Clock
 
 from eventstore.adapters.hermes import SessionDB
@@ -93,29 +93,6 @@ def test_without_a_path_the_default_one_is_opened(tmp_path: Path) -> None:
         env={**os.environ, "HERMES_HOME": str(tmp_path / "home")},
     )  # fmt: skip
     assert (tmp_path / "home" / "state.db").is_file()
-
-
-HOLDER = """
-import sys, apsw
-connection = apsw.Connection(sys.argv[1])
-connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
-sys.stdin.readline()
-connection.execute("ROLLBACK")
-"""
-
-
-@contextmanager
-def locked(path: str) -> Iterator[None]:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, path],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as holder:  # fmt: skip
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        yield
-        holder.stdin.write("\n")
 
 
 def test_a_write_waits_half_a_minute_and_then_says_locked(db: SessionDB) -> None:
