@@ -46,6 +46,7 @@ def test_a_last_line_without_line_end_is_a_record() -> None:
         (b'"text"', "str, not an object"),
         (b'{"a":NaN}', "number that JSON cannot hold"),
         (b'{"a":1e400}', "number"),
+        (b'{"a":' + b"9" * 5_000 + b"}", "number with too many digits"),
         (b'{"a":' + b"[" * 190 + b"]" * 190 + b"}", "nested deeper"),
         (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested deeper"),
         (b'{"a":1}{"b":', "not JSON"),

@@ -121,6 +121,8 @@ def _why_not(data: bytes) -> str:
         return f"not JSON: {error.msg} at character {error.pos} of {len(text)}"
     except RecursionError:
         return f"nested deeper than {DEPTH_MAX} levels"
+    except ValueError:  # which Python alone raises, lest such numbers take it hours
+        return "a number with too many digits"
     return "not JSON: a number that JSON cannot hold"
 
 

@@ -75,6 +75,16 @@ def test_a_file_without_a_session_in_it_is_none(tmp_path: Path, data: bytes) -> 
     assert path.read_bytes() == data
 
 
+def test_a_number_of_too_many_digits_costs_one_line(tmp_path: Path) -> None:
+    path = leave(tmp_path, "a_b", head("a:b"), {"role": "user", "content": "1"})
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"role": "user", "content": "2", "x": ' + "9" * 5_000 + "}\n")
+    leave(tmp_path, "c_d", head("c:d"))
+    with closing(ours(tmp_path)) as manager:
+        assert keys(manager) == ["a:b", "c:d"]
+        assert [one["content"] for one in manager.get_or_create("a:b").messages] == ["1"]
+
+
 @pytest.mark.parametrize("told", ["yesterday", 5, None])
 def test_a_file_with_odd_times_keeps_its_messages(tmp_path: Path, told: Any) -> None:
     first = head("a:b", created_at=told, updated_at=told, last_consolidated=None)
