@@ -153,14 +153,15 @@ class SessionManager:
     def _import(self, path: Path, key: str) -> bool:
         """Import a file as the session of a key, if there is one in it."""
         file = read_file(path)
-        if file.metadata is None and not file.messages:
+        empty = file.metadata is None and not file.messages
+        if empty:
             _logger.warning("%s: there is no session in it", path)
         else:
             report = import_read(self._storage, path, file, key)
             for problem in report.problems:
                 _logger.warning("%s, line %s: %s", path, problem.line, problem.reason)
         self._adopted.add(path.name)
-        return file.metadata is not None or bool(file.messages)
+        return not empty
 
 
 def _updated_at(one: Listed) -> str:

@@ -13,7 +13,6 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,7 @@ from eventstore.adapters.little_loops.opening import close_unused
 from eventstore.events.catalogue import FileTouched, LoopMoved, UserCorrected
 from eventstore.store.derived import Registry
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-    close_unused()
-
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 # -- constants and opening -------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,8 @@ from eventstore import errors
 from eventstore.adapters import little_loops as adapter
 from eventstore.adapters.little_loops import transport as transport_module
 from eventstore.adapters.little_loops.connection import ASKING
-from eventstore.adapters.little_loops.opening import close_unused
 
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    yield
-    close_unused()
-
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 # -- paths -----------------------------------------------------------------------------------------
 
