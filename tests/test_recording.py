@@ -406,7 +406,9 @@ def test_a_file_that_is_no_fixture_is_refused(tmp_path: Path, session: Session) 
 def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words],
-        cwd=folder, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"},
+        # A module that is written anew in the same second, as long as before, is read anew.
+        cwd=folder, env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
+                         "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
