@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 from engine_support import budget
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from redaction_support import HARMLESS, NAMED, SECRETS
 
@@ -103,10 +103,15 @@ def test_redacting_what_was_redacted_changes_nothing(text: str) -> None:
     assert ALL.text(once) == once
 
 
+@example("password: ********1@b\u00fccher.example")
 @given(st.lists(SNIPPETS, max_size=6).map("".join))
 def test_what_was_redacted_agrees_with_the_text_it_was_made_of(text: str) -> None:
     assert agrees(ALL.text(text).encode("utf-8", "surrogatepass"),
                   text.encode("utf-8", "surrogatepass"))  # fmt: skip
+
+
+def test_what_reaches_into_a_mark_takes_all_of_it() -> None:
+    assert ALL.text("password: ********1@b\u00fccher.example") == "password: [redacted: secret]"
 
 
 def test_a_text_that_differs_beside_a_mark_does_not_agree() -> None:

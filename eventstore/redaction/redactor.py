@@ -167,6 +167,7 @@ class Redactor:
             return []
         marks = marks_in(text)
         found = [one for one in found if not any(a <= one[0] and one[1] <= b for a, b in marks)]
+        found = [_over_marks(one, marks) for one in found]
         return [(begin, end, self.detectors[index]) for begin, end, index in _apart(found)]
 
     def _asked(self, detector: Detector, ask: Any) -> Any:
@@ -182,6 +183,15 @@ class Redactor:
 def label_of(detector: Detector) -> str:
     """A detector as events name it."""
     return f"{detector.name}@{detector.version}"
+
+
+def _over_marks(span: tuple[int, int, int], marks: list[tuple[int, int]]) -> tuple[int, int, int]:
+    """A span that cuts no mark: one that it reaches into is part of it."""
+    begin, end, index = span
+    for first, last in marks:
+        if first < end and begin < last:
+            begin, end = min(begin, first), max(end, last)
+    return begin, end, index
 
 
 def _apart(found: list[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:
